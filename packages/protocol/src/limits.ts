@@ -1,0 +1,69 @@
+/**
+ * Every bound in the system: a name, a unit (last word of the name), a default and the reason.
+ * Nothing that untrusted input can grow is without a row here.
+ */
+interface Limit {
+  readonly value: number;
+  readonly reason: string;
+}
+const limit = (value: number, reason: string): Limit => ({ value, reason });
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+export const LIMITS = {
+  // RPC
+  rpcFrameBytes: limit(16 * MiB, "One text frame is held in memory whole; larger content goes through the file upload."),
+  rpcConnectionsPerSandbox: limit(256, "Each holds one descriptor in the agent and two in the orchestrator."),
+  rpcRequestsInFlight: limit(256, "Per connection; a client that never reads answers cannot queue without end."),
+  sendBufferBytes: limit(1 * MiB, "What may wait in memory for one slow reader before its source is paused."),
+
+  // Commands
+  outputRingBytes: limit(1 * MiB, "Kept per stream so that a reader that comes back gets what it missed."),
+  collectedOutputBytes: limit(8 * MiB, "Per stream of one `exec` answer; longer output belongs in a stream."),
+  processesPerSandbox: limit(512, "Records in the agent; the kernel's own limit is the sandbox's pids limit."),
+  endedProcessesKept: limit(128, "Ended commands whose exit code and last output can still be asked for."),
+  commandLineBytes: limit(128 * KiB, "Linux refuses single arguments above this (MAX_ARG_STRLEN)."),
+  environmentBytes: limit(256 * KiB, "All variables of one command or sandbox together."),
+  stdinBufferBytes: limit(1 * MiB, "Input that waits for a command that does not read; past it the sender waits."),
+  drainAfterExitMs: limit(250, "A child left in the background may hold the output open; its parent's exit is not kept waiting longer."),
+  killGraceMs: limit(5 * SECOND, "Between SIGTERM and SIGKILL when a command times out or the sandbox stops."),
+
+  // Terminals
+  terminalsPerSandbox: limit(64, "Each is a pseudo-terminal and a scrollback in the agent."),
+  terminalScrollbackBytes: limit(256 * KiB, "Replayed to each newcomer."),
+  terminalCells: limit(1000, "Rows or columns; the kernel takes 65535, no screen does."),
+
+  // Files
+  fileInlineBytes: limit(8 * MiB, "`read` and `write` carry the file inside a JSON frame; larger files stream."),
+  directoryEntries: limit(10_000, "One listing; deeper or wider trees are listed in parts."),
+  directoryDepth: limit(64, "A recursive listing's depth."),
+  searchMatches: limit(1_000, "One search's answer."),
+  searchFileBytes: limit(4 * MiB, "Files above this are not searched; they are rarely text."),
+  watchesPerSandbox: limit(64, "Each recursive watch takes one inotify watch per directory."),
+  watchDirectories: limit(8_192, "Directories under one recursive watch; the kernel's usual total per user."),
+  pathBytes: limit(4096, "Linux's PATH_MAX."),
+
+  // Line
+  lineSpareConnections: limit(3, "Parked connections each agent keeps ready."),
+  lineTakeMs: limit(5 * SECOND, "How long a request waits for a parked connection."),
+  lineReconnectMs: limit(1 * SECOND, "The longest pause between two dials of an agent that lost its orchestrator."),
+  lineHeartbeatMs: limit(5 * SECOND, "A line silent for three of these is taken for dead."),
+  machineLostMs: limit(1500, "How long a line may be gone before the machine is examined and, if gone, failed."),
+
+  // REST
+  requestBodyBytes: limit(1 * MiB, "JSON bodies; files do not go through them."),
+  requestsPerMinute: limit(6_000, "Per key; ten thousand creates an hour and their commands fit."),
+  failedSignInsPerMinute: limit(30, "Per address; guessing a key of 256 bits stays hopeless and quiet."),
+  pageSize: limit(200, "Sandboxes in one page of a list."),
+  metadataBytes: limit(16 * KiB, "A sandbox's metadata as JSON."),
+
+  // Sandboxes
+  createMs: limit(5 * MINUTE, "A create, image pull included."),
+  ttlSecondsMax: limit(30 * 24 * 3600, "A sandbox that should live longer is extended from time to time."),
+  bootMs: limit(30 * SECOND, "From a machine's start to its agent's first words."),
+} as const satisfies Record<string, Limit>;
+
+export type LimitName = keyof typeof LIMITS;
