@@ -1,0 +1,90 @@
+/**
+ * What the doors (HTTP, WebSocket, and the facades) may ask of the application. The doors turn
+ * requests into these calls and answers into their own form; nothing here knows HTTP.
+ */
+import type { AgentConnector } from "../line/agent-connector.ts";
+import type { CreateSandboxBody, ExecAnswer, ExecBody, SandboxId, SandboxState } from "@insien/protocol";
+import type { Progress } from "@insien/runtime";
+import type { Principal } from "./principal.ts";
+
+export interface Sandbox {
+  id: SandboxId;
+  ownerId: string;
+  name: string | undefined;
+  template: string;
+  image: string | undefined;
+  state: SandboxState;
+  stateReason: string | undefined;
+  runtime: string;
+  limits: { cpu: number; memoryBytes: number; pids: number };
+  network: "none" | "internet";
+  metadata: Record<string, string>;
+  environment: Record<string, string>;
+  createdAt: Date;
+  startedAt: Date | undefined;
+  endedAt: Date | undefined;
+  expiresAt: Date | undefined;
+  idleTimeoutSeconds: number;
+  lastActivityAt: Date;
+}
+
+export interface SandboxEvent {
+  sequence: number;
+  sandboxId: SandboxId;
+  type: string;
+  at: Date;
+  data: Record<string, unknown>;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+/** All throw `InsienError`: `sandbox_not_found` for what does not exist or is another owner's. */
+export interface Sandboxes {
+  create(principal: Principal, body: CreateSandboxBody, options?: CallOptions & { onProgress?: (progress: Progress) => void }): Promise<Sandbox>;
+  get(principal: Principal, id: SandboxId): Promise<Sandbox>;
+  /** Newest first. */
+  list(principal: Principal, query: { state?: SandboxState; limit?: number; cursor?: string }): Promise<{ items: Sandbox[]; nextCursor: string | undefined }>;
+  /** `false` when it was destroyed already. */
+  destroy(principal: Principal, id: SandboxId): Promise<boolean>;
+  stop(principal: Principal, id: SandboxId, options?: { graceMs?: number }): Promise<Sandbox>;
+  start(principal: Principal, id: SandboxId): Promise<Sandbox>;
+  extend(principal: Principal, id: SandboxId, change: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<Sandbox>;
+  events(principal: Principal, id: SandboxId, query: { after?: number; limit?: number }): Promise<SandboxEvent[]>;
+  /** Runs one command to its end. */
+  exec(principal: Principal, id: SandboxId, body: ExecBody, options?: CallOptions): Promise<ExecAnswer>;
+  /** Whether the agent is on its line at this moment. */
+  connected(id: SandboxId): boolean;
+  /**
+   * A way into a running sandbox for a door that pipes bytes: checks owner and state, counts as
+   * activity, and hands out line connections of its machine.
+   */
+  connect(principal: Principal, id: SandboxId, options?: CallOptions): Promise<AgentConnector>;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  ownerId: string;
+  prefix: string;
+  admin: boolean;
+  createdAt: Date;
+  lastUsedAt: Date | undefined;
+}
+
+export interface Keys {
+  /** `undefined` for a key that is unknown or revoked. */
+  authenticate(key: string): Promise<Principal | undefined>;
+  create(principal: Principal, body: { name: string; ownerId?: string; admin?: boolean }): Promise<ApiKey & { key: string }>;
+  list(principal: Principal): Promise<ApiKey[]>;
+  revoke(principal: Principal, id: string): Promise<boolean>;
+}
+
+export interface Application {
+  sandboxes: Sandboxes;
+  keys: Keys;
+  /** For `/health`: a question to the database and the runtime's name. */
+  health(): Promise<{ database: "ok" | "down"; runtime: string }>;
+}
+

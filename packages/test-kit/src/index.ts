@@ -1,0 +1,2 @@
+export * from "./must-have.ts";
+export * from "./wait-for.ts";
