@@ -1,0 +1,105 @@
+import { InsienError, LIMITS, type MachineId, newMachineId } from "@insien/protocol";
+import type { MachineLimits, PreparedTemplate, Runtime } from "@insien/runtime";
+import type { LineServer } from "../line/line-server.ts";
+import type { MachineLine } from "../line/machine-line.ts";
+
+export interface LiveMachine {
+  machineId: MachineId;
+  template: PreparedTemplate;
+  limits: MachineLimits;
+  line: MachineLine;
+}
+
+/** What a machine is for, so that it can be found and kept or thrown away after a crash. */
+export type MachinePurpose = "pool" | "sandbox";
+
+/** Makes machines whose agent answers, and takes them down again without a trace. */
+export class MachineFactory {
+  readonly #runtime: Runtime;
+  readonly #lines: LineServer;
+  /** Machines between their first and last step here: not strays, whatever `list` says. */
+  readonly #inFlight = new Set<MachineId>();
+
+  constructor(runtime: Runtime, lines: LineServer) {
+    this.#runtime = runtime;
+    this.#lines = lines;
+  }
+
+  isInFlight(machineId: MachineId): boolean {
+    return this.#inFlight.has(machineId);
+  }
+
+  async create(
+    template: PreparedTemplate,
+    limits: MachineLimits,
+    network: "none" | "internet",
+    options: { purpose: MachinePurpose; machineId?: MachineId; signal?: AbortSignal },
+  ): Promise<LiveMachine> {
+    const machineId = options.machineId ?? newMachineId();
+    this.#inFlight.add(machineId);
+    try {
+      const line = await this.#lines.open(machineId);
+      await this.#runtime.create(
+        {
+          machineId,
+          template,
+          limits,
+          network,
+          lineDirectory: this.#lines.directory(machineId),
+          labels: { purpose: options.purpose },
+        },
+        options.signal === undefined ? {} : { signal: options.signal },
+      );
+      await this.waitReady(line, options);
+      return { machineId, template, limits, line };
+    } catch (error) {
+      await this.destroy(machineId, "The machine could not be made").catch(() => false);
+      throw error;
+    } finally {
+      this.#inFlight.delete(machineId);
+    }
+  }
+
+  /** Waits for the agent's first words, but not for those of a machine that has already ended. */
+  async waitReady(line: MachineLine, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const done = new AbortController();
+    const signal = options.signal === undefined ? done.signal : AbortSignal.any([done.signal, options.signal]);
+    const ready = line.ready({ timeoutMs: LIMITS.bootMs.value, ...options });
+    try {
+      await Promise.race([ready, this.#failWhenEnded(line.machineId, signal)]);
+    } finally {
+      done.abort();
+      ready.catch(() => undefined);
+    }
+  }
+
+  /** `false` when the runtime had no such machine. */
+  async destroy(machineId: MachineId, reason: string): Promise<boolean> {
+    this.#inFlight.add(machineId);
+    try {
+      const destroyed = await this.#runtime.destroy(machineId);
+      await this.#lines.close(machineId, new InsienError("machine_lost", reason));
+      return destroyed;
+    } finally {
+      this.#inFlight.delete(machineId);
+    }
+  }
+
+  async #failWhenEnded(machineId: MachineId, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      await pause(200, signal);
+      const machine = await this.#runtime.inspect(machineId);
+      if (machine?.state === "exited") {
+        throw new InsienError("create_failed", `The machine ended while it started: ${machine.exitReason ?? "no reason given"}`);
+      }
+    }
+  }
+}
+
+/** Never resolves once the signal is aborted: whoever raced against it has already settled. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  });
+}

@@ -1,0 +1,72 @@
+import { once } from "node:events";
+import {
+  AGENT_PATHS,
+  type ErrorBody,
+  InsienError,
+  LIMITS,
+  type RpcAnswers,
+  type RpcRequests,
+  type RpcType,
+  isErrorCode,
+  newId,
+} from "@insien/protocol";
+import { WebSocket } from "ws";
+import type { AgentConnector } from "./agent-connector.ts";
+
+/** An error that the agent sent; a code we do not know (the agent is not trusted) becomes `internal`. */
+export function agentError(body: ErrorBody): InsienError {
+  const code = isErrorCode(body.code) ? body.code : "internal";
+  return new InsienError(code, String(body.message), body.details === undefined ? {} : { details: body.details });
+}
+
+/**
+ * One request to an agent and its one answer, over a connection taken for it. When `signal` aborts,
+ * the connection is closed, and the agent ends what was asked.
+ */
+export async function callAgent<Type extends RpcType>(
+  connector: AgentConnector,
+  type: Type,
+  fields: Omit<RpcRequests[Type], "id" | "type">,
+  options: { signal?: AbortSignal } = {},
+): Promise<RpcAnswers[Type]> {
+  const stream = await connector.take(options);
+  const socket = new WebSocket(`ws://agent${AGENT_PATHS.rpc}`, {
+    createConnection: () => stream as never,
+    perMessageDeflate: false,
+    maxPayload: 4 * LIMITS.rpcFrameBytes.value,
+  });
+  const signals = [options.signal, connector.lost].filter((each) => each !== undefined);
+  const signal = AbortSignal.any(signals);
+  const abort = () => socket.terminate();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await once(socket, "open", { signal });
+    const id = newId();
+    socket.send(JSON.stringify({ ...fields, id, type }));
+    return await answerTo<Type>(socket, id, signal);
+  } catch (error) {
+    if (connector.lost.aborted) throw connector.lost.reason;
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+    socket.on("error", () => undefined);
+    socket.terminate();
+  }
+}
+
+function answerTo<Type extends RpcType>(socket: WebSocket, id: string, signal: AbortSignal): Promise<RpcAnswers[Type]> {
+  return new Promise((resolve, reject) => {
+    socket.on("message", (data, isBinary) => {
+      if (isBinary) return;
+      const frame = JSON.parse(String(data)) as { id?: string; type: string; error?: ErrorBody };
+      if (frame.id !== id) return;
+      if (frame.type === "error" && frame.error !== undefined) reject(agentError(frame.error));
+      else resolve(frame as unknown as RpcAnswers[Type]);
+    });
+    socket.once("error", reject);
+    socket.once("close", () => {
+      if (signal.aborted) reject(signal.reason as Error);
+      else reject(new InsienError("connection_lost", "The agent closed the connection before it answered"));
+    });
+  });
+}
