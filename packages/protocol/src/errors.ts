@@ -35,6 +35,8 @@ export const ERRORS = {
   forbidden: row(403, "SandboxOperationError", false, "Use a key that is allowed to do this."),
   route_not_found: row(404, "SandboxNotFoundError", false, "See /docs for the routes there are."),
   payload_too_large: row(413, "SandboxValidationError", false, "Send less at once; files of any size go through the file upload."),
+  unsupported_media_type: row(415, "SandboxValidationError", false, "Send JSON with the header Content-Type: application/json."),
+  upgrade_required: row(426, "SandboxValidationError", false, "Open this address as a WebSocket."),
   rate_limited: row(429, "SandboxOperationError", true, "Wait for the seconds given in Retry-After and try again."),
   quota_exceeded: row(403, "SandboxOperationError", false, "Destroy a sandbox you no longer need or raise the quota named in the message."),
 

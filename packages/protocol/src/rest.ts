@@ -191,5 +191,22 @@ export type CreateProgressLine =
   | { type: "sandbox"; sandbox: SandboxView }
   | { type: "error"; error: z.infer<typeof errorAnswer>["error"] };
 
+/** Lines (or server-sent events) of an exec answered as a stream: `exit` or `error` comes last, once. */
+export type ExecLine =
+  | { type: "started"; process_id: string; pid: number }
+  | { type: "stdout" | "stderr"; data: string }
+  /** The reader was too slow: this many bytes of the stream's output are gone. */
+  | { type: "dropped"; stream: "stdout" | "stderr"; bytes: number }
+  | { type: "exit"; exit_code?: number; signal?: string; duration_ms: number; error?: z.infer<typeof errorAnswer>["error"] }
+  | { type: "error"; error: z.infer<typeof errorAnswer>["error"] };
+
+/**
+ * A browser cannot set headers on a WebSocket. It offers two subprotocols instead,
+ * `new WebSocket(url, [WEBSOCKET_PROTOCOL, WEBSOCKET_KEY_PREFIX + encodeURIComponent(key)])`, and is
+ * answered with the first. `?api_key=` works too, but addresses end up in the logs of proxies.
+ */
+export const WEBSOCKET_PROTOCOL = "insien.rpc.v1";
+export const WEBSOCKET_KEY_PREFIX = "insien.key.";
+
 /** `GET /health`, open to all. */
 export const healthAnswer = z.object({ status: z.enum(["ok", "degraded"]), version: z.string(), runtime: z.string(), database: z.enum(["ok", "down"]) });
