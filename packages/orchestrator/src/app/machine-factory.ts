@@ -29,6 +29,12 @@ export class MachineFactory {
     return this.#inFlight.has(machineId);
   }
 
+  /** Keeps a machine from being taken for a stray while it belongs to no row and no pool. */
+  hold(machineId: MachineId): Disposable {
+    this.#inFlight.add(machineId);
+    return { [Symbol.dispose]: () => this.#inFlight.delete(machineId) };
+  }
+
   async create(
     template: PreparedTemplate,
     limits: MachineLimits,
@@ -36,7 +42,7 @@ export class MachineFactory {
     options: { purpose: MachinePurpose; machineId?: MachineId; signal?: AbortSignal },
   ): Promise<LiveMachine> {
     const machineId = options.machineId ?? newMachineId();
-    this.#inFlight.add(machineId);
+    using _held = this.hold(machineId);
     try {
       const line = await this.#lines.open(machineId);
       await this.#runtime.create(
@@ -55,8 +61,6 @@ export class MachineFactory {
     } catch (error) {
       await this.destroy(machineId, "The machine could not be made").catch(() => false);
       throw error;
-    } finally {
-      this.#inFlight.delete(machineId);
     }
   }
 
@@ -75,14 +79,10 @@ export class MachineFactory {
 
   /** `false` when the runtime had no such machine. */
   async destroy(machineId: MachineId, reason: string): Promise<boolean> {
-    this.#inFlight.add(machineId);
-    try {
-      const destroyed = await this.#runtime.destroy(machineId);
-      await this.#lines.close(machineId, new InsienError("machine_lost", reason));
-      return destroyed;
-    } finally {
-      this.#inFlight.delete(machineId);
-    }
+    using _held = this.hold(machineId);
+    const destroyed = await this.#runtime.destroy(machineId);
+    await this.#lines.close(machineId, new InsienError("machine_lost", reason));
+    return destroyed;
   }
 
   async #failWhenEnded(machineId: MachineId, signal: AbortSignal): Promise<never> {

@@ -1,0 +1,90 @@
+import type { MachineId, SandboxId } from "@insien/protocol";
+import type { SandboxRow } from "../db/index.ts";
+import type { MachineLine } from "../line/machine-line.ts";
+import type { ExecutionRecord } from "./execution-record.ts";
+
+export interface LiveSandbox {
+  row: SandboxRow;
+  line: MachineLine;
+  lastActivityAt: number;
+  release(): void;
+}
+
+/**
+ * The running sandboxes of this node, in memory: what a request needs to find its machine without
+ * asking the database, and what the idle clock reads. The database stays the truth; after a start
+ * the reconciler fills this from it.
+ */
+export class LiveSandboxes {
+  readonly #record: ExecutionRecord;
+  readonly #onDown: (machineId: MachineId) => void;
+  readonly #byId = new Map<SandboxId, LiveSandbox>();
+  readonly #byMachine = new Map<MachineId, SandboxId>();
+  readonly #touched = new Set<SandboxId>();
+
+  constructor(record: ExecutionRecord, onDown: (machineId: MachineId) => void) {
+    this.#record = record;
+    this.#onDown = onDown;
+  }
+
+  add(row: SandboxRow, line: MachineLine): void {
+    this.remove(row.id);
+    const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) => this.#record.add(row.id, event);
+    const onDown = () => this.#onDown(line.machineId);
+    line.on("event", onEvent);
+    line.on("down", onDown);
+    const release = () => {
+      line.off("event", onEvent);
+      line.off("down", onDown);
+    };
+    this.#byId.set(row.id, { row, line, lastActivityAt: row.lastActivityAt.getTime(), release });
+    this.#byMachine.set(line.machineId, row.id);
+  }
+
+  get(id: SandboxId): LiveSandbox | undefined {
+    return this.#byId.get(id);
+  }
+
+  ofMachine(machineId: MachineId): SandboxId | undefined {
+    return this.#byMachine.get(machineId);
+  }
+
+  /** The row was changed in the database while the machine stayed as it is. */
+  refresh(row: SandboxRow): void {
+    const live = this.#byId.get(row.id);
+    if (live !== undefined) live.row = row;
+  }
+
+  remove(id: SandboxId): void {
+    const live = this.#byId.get(id);
+    if (live === undefined) return;
+    live.release();
+    this.#byId.delete(id);
+    this.#byMachine.delete(live.line.machineId);
+  }
+
+  touch(id: SandboxId, now: number = Date.now()): void {
+    const live = this.#byId.get(id);
+    if (live === undefined) return;
+    live.lastActivityAt = now;
+    this.#touched.add(id);
+  }
+
+  /** Sandboxes used since the last call, for one batched write. */
+  takeTouched(): { id: SandboxId; at: Date }[] {
+    const touched = [...this.#touched].flatMap((id) => {
+      const live = this.#byId.get(id);
+      return live === undefined ? [] : [{ id, at: new Date(live.lastActivityAt) }];
+    });
+    this.#touched.clear();
+    return touched;
+  }
+
+  values(): IterableIterator<LiveSandbox> {
+    return this.#byId.values();
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+}

@@ -1,0 +1,325 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { InsienError, LIMITS, type MachineId, type SandboxId, newMachineId, newSandboxId } from "@insien/protocol";
+import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
+import type { Logger } from "pino";
+import type { NewSandbox, SandboxRow, SandboxStore } from "../db/index.ts";
+import type { LineServer } from "../line/line-server.ts";
+import type { MachineLine } from "../line/machine-line.ts";
+import { endOf } from "../reconcile/plan.ts";
+import { KeyedMutex } from "./keyed-mutex.ts";
+import type { LiveSandboxes } from "./live-sandboxes.ts";
+import type { LiveMachine, MachineFactory } from "./machine-factory.ts";
+import type { MachinePool } from "./machine-pool.ts";
+import { type SandboxEventName, next } from "./sandbox-state.ts";
+import type { TemplateCatalog } from "./template-catalog.ts";
+
+/** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
+const AGENT_SILENCE_MS = 30_000;
+const FENCED_RETRIES = 3;
+
+export interface CreateRequest {
+  ownerId: string;
+  name: string | undefined;
+  template: string | undefined;
+  image: string | undefined;
+  environment: Record<string, string>;
+  metadata: Record<string, string>;
+  limits: MachineLimits;
+  network: "none" | "internet";
+  ttlSeconds: number;
+  idleTimeoutSeconds: number;
+}
+
+export interface LifecycleParts {
+  store: SandboxStore;
+  runtime: Runtime;
+  lines: LineServer;
+  factory: MachineFactory;
+  pool: MachinePool;
+  templates: TemplateCatalog;
+  nodeId: string;
+  log: Logger;
+}
+
+type Changes = Partial<Pick<SandboxRow, "machineId" | "stateReason" | "startedAt" | "endedAt" | "expiresAt" | "idleTimeoutSeconds">>;
+
+/**
+ * What happens to a sandbox, whoever asked for it: a request, the clock or the reconciler. What
+ * should be is written before it is done, and each step may be done twice without harm, so that the
+ * reconciler can finish what a crash cut short. Changes to one sandbox are made one at a time here,
+ * and are fenced by the row's version against other nodes.
+ */
+export class SandboxLifecycle {
+  readonly #parts: LifecycleParts;
+  readonly #live: LiveSandboxes;
+  readonly #mutex = new KeyedMutex<SandboxId>();
+
+  constructor(parts: LifecycleParts, live: LiveSandboxes) {
+    this.#parts = parts;
+    this.#live = live;
+  }
+
+  isBusy(id: SandboxId): boolean {
+    return this.#mutex.isBusy(id);
+  }
+
+  create(
+    request: CreateRequest,
+    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+  ): Promise<SandboxRow> {
+    const id = newSandboxId();
+    return this.#mutex.run(id, async () => {
+      const template = await this.#parts.templates.prepare(request, options);
+      const warm = request.network === "none" ? this.#parts.pool.claim(template) : undefined;
+      return warm === undefined
+        ? this.#createCold(id, request, template, options)
+        : this.#createWarm(id, request, warm);
+    });
+  }
+
+  /** `false` when it was destroyed before. */
+  destroy(id: SandboxId, reason?: string): Promise<boolean> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#transition(id, "destroyRequested", reason === undefined ? {} : { stateReason: reason });
+      if (row === undefined || row.state === "destroyed") return false;
+      await this.#finishDestroy(row);
+      return true;
+    });
+  }
+
+  finishDestroy(id: SandboxId): Promise<void> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#parts.store.get(id);
+      if (row?.state === "destroying") await this.#finishDestroy(row);
+    });
+  }
+
+  stop(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRow> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#need(id, "stopRequested");
+      return row.state === "stopping" ? this.#finishStop(row, options) : row;
+    });
+  }
+
+  finishStop(id: SandboxId): Promise<void> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#parts.store.get(id);
+      if (row?.state === "stopping") await this.#finishStop(row, {});
+    });
+  }
+
+  start(id: SandboxId): Promise<SandboxRow> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#need(id, "startRequested");
+      if (row.state !== "creating" || row.machineId === undefined) return row;
+      const line = await this.#parts.lines.open(row.machineId);
+      try {
+        await this.#parts.runtime.start(row.machineId);
+        return await this.#becomeRunning(row, line);
+      } catch (error) {
+        await this.#failLocked(id, `It could not be started: ${messageOf(error)}`);
+        throw error;
+      }
+    });
+  }
+
+  /** A create or start that a crash cut short: its machine runs, so wait for the agent and go on. */
+  finishCreate(id: SandboxId): Promise<void> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#parts.store.get(id);
+      if (row?.state !== "creating" || row.machineId === undefined) return;
+      try {
+        await this.#becomeRunning(row, await this.#parts.lines.open(row.machineId));
+      } catch (error) {
+        await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
+      }
+    });
+  }
+
+  /** Takes up a running sandbox of an earlier process: listens where its agent dials. */
+  adopt(row: SandboxRow): Promise<void> {
+    return this.#mutex.run(row.id, async () => {
+      if (row.machineId === undefined || this.#live.get(row.id) !== undefined) return;
+      this.#live.add(row, await this.#parts.lines.open(row.machineId));
+      void this.examine(row.machineId);
+    });
+  }
+
+  async extend(id: SandboxId, changes: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<SandboxRow> {
+    return this.#mutex.run(id, async () => {
+      const set: Changes = {};
+      if (changes.ttlSeconds !== undefined) set.expiresAt = expiry(changes.ttlSeconds);
+      if (changes.idleTimeoutSeconds !== undefined) set.idleTimeoutSeconds = changes.idleTimeoutSeconds;
+      const row = await this.#need(id, "extended", set);
+      this.#live.refresh(row);
+      this.#live.touch(id);
+      return row;
+    });
+  }
+
+  fail(id: SandboxId, reason: string): Promise<void> {
+    return this.#mutex.run(id, () => this.#failLocked(id, reason));
+  }
+
+  /** Something is wrong with a machine: find out whether it lives, and fail its sandbox when not. */
+  async examine(machineId: MachineId): Promise<void> {
+    const line = this.#parts.lines.get(machineId);
+    const startedAt = performance.now();
+    while (line !== undefined && !line.isUp && !line.lost.aborted) {
+      const id = this.#live.ofMachine(machineId);
+      if (id === undefined || this.isBusy(id)) return;
+      const silentMs = performance.now() - startedAt;
+      const machine = await this.#parts.runtime.inspect(machineId).catch(() => "unknown" as const);
+      if (machine !== "unknown" && machine?.state !== "running") return this.fail(id, endOf(machine));
+      if (silentMs > AGENT_SILENCE_MS) {
+        return this.fail(id, `The machine runs, but its agent has been silent for ${AGENT_SILENCE_MS / 1000} s`);
+      }
+      await sleep(silentMs < LIMITS.machineLostMs.value ? 50 : 500);
+    }
+  }
+
+  async #createWarm(id: SandboxId, request: CreateRequest, machine: LiveMachine): Promise<SandboxRow> {
+    const { machineId, line, template } = machine;
+    using _held = this.#parts.factory.hold(machineId);
+    const now = new Date();
+    const fresh = this.#newRow(id, request, template, { state: "running", machineId, startedAt: now });
+    try {
+      const [row] = await Promise.all([
+        this.#parts.store.insert(fresh, { type: "sandbox.created", data: { warm: true, template: template.name } }),
+        line.bind({ sandboxId: id, env: request.environment, ...(request.name === undefined ? {} : { hostname: request.name }) }),
+        sameLimits(machine.limits, request.limits) ? undefined : this.#parts.runtime.update(machineId, { limits: request.limits }),
+      ]);
+      this.#live.add(row, line);
+      return row;
+    } catch (error) {
+      await this.#parts.factory.destroy(machineId, "The sandbox could not be made").catch(() => false);
+      await this.#failLocked(id, `It could not be made: ${messageOf(error)}`).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #createCold(
+    id: SandboxId,
+    request: CreateRequest,
+    template: PreparedTemplate,
+    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
+  ): Promise<SandboxRow> {
+    const machineId = newMachineId();
+    const fresh = this.#newRow(id, request, template, { state: "creating", machineId, startedAt: undefined });
+    options.onProgress?.({ step: "boot" });
+    // The row is written while the machine is made: a crash in between leaves a row without a machine
+    // or a machine without a row, and the reconciler clears away either.
+    const [inserted, made] = await Promise.allSettled([
+      this.#parts.store.insert(fresh, { type: "sandbox.created", data: { warm: false, template: template.name } }),
+      this.#parts.factory.create(template, request.limits, request.network, { purpose: "sandbox", machineId, ...options }),
+    ]);
+    try {
+      if (made.status === "rejected") throw made.reason;
+      if (inserted.status === "rejected") throw inserted.reason;
+      return await this.#becomeRunning(inserted.value, made.value.line);
+    } catch (error) {
+      this.#parts.templates.forget(template.name);
+      await this.#parts.factory.destroy(machineId, "The sandbox could not be made").catch(() => false);
+      if (inserted.status === "fulfilled") await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  async #becomeRunning(row: SandboxRow, line: MachineLine): Promise<SandboxRow> {
+    await this.#parts.factory.waitReady(line);
+    const [running] = await Promise.all([
+      this.#need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
+      line.bind({ sandboxId: row.id, env: row.environment, ...(row.name === undefined ? {} : { hostname: row.name }) }),
+    ]);
+    this.#live.add(running, line);
+    this.#live.touch(row.id);
+    return running;
+  }
+
+  async #finishStop(row: SandboxRow, options: { graceMs?: number }): Promise<SandboxRow> {
+    this.#live.remove(row.id);
+    if (row.machineId !== undefined) {
+      await this.#parts.runtime.stop(row.machineId, options);
+      await this.#parts.lines.close(row.machineId, new InsienError("sandbox_state", "The sandbox was stopped"));
+    }
+    return this.#need(row.id, "stopped");
+  }
+
+  async #finishDestroy(row: SandboxRow): Promise<void> {
+    this.#live.remove(row.id);
+    if (row.machineId !== undefined) await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
+    await this.#transition(row.id, "destroyed", { endedAt: new Date() });
+  }
+
+  async #failLocked(id: SandboxId, reason: string): Promise<void> {
+    const line = this.#live.get(id)?.line;
+    this.#live.remove(id);
+    // Those who are connected learn it now; the database may take longer.
+    line?.declareLost(new InsienError("sandbox_failed", `The sandbox failed. ${reason}`));
+    const row = await this.#transition(id, "machineLost", { stateReason: reason, endedAt: new Date() });
+    if (row?.state === "failed" && row.machineId !== undefined) {
+      this.#parts.factory.destroy(row.machineId, reason).catch((error: unknown) => {
+        // The reconciler removes the machines of failed sandboxes.
+        this.#parts.log.warn({ err: error, sandboxId: id }, "the machine of a failed sandbox could not be removed");
+      });
+    }
+  }
+
+  /** As `#transition`, for callers to whom a sandbox that does not exist is an error. */
+  async #need(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRow> {
+    const row = await this.#transition(id, event, changes);
+    if (row === undefined) throw new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
+    return row;
+  }
+
+  /**
+   * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
+   * is the unchanged one when the event changes nothing; `undefined` when there is none.
+   */
+  async #transition(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRow | undefined> {
+    for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
+      const row = await this.#parts.store.get(id);
+      if (row === undefined) return undefined;
+      const step = next(row.state, event);
+      if (step.kind === "refuse") throw step.error(id, row.stateReason);
+      if (step.kind === "ignore") return row;
+      const record = { type: `sandbox.${event}`, data: changes.stateReason === undefined ? {} : { reason: changes.stateReason } };
+      const moved = await this.#parts.store.transition(row, { ...changes, state: step.state }, record);
+      if (moved !== undefined) return moved;
+    }
+    throw new InsienError("conflict", `Sandbox ${id} is being changed by several callers at once`);
+  }
+
+  #newRow(
+    id: SandboxId,
+    request: CreateRequest,
+    template: PreparedTemplate,
+    over: Pick<NewSandbox, "state" | "machineId" | "startedAt">,
+  ): NewSandbox {
+    return {
+      id,
+      ownerId: request.ownerId,
+      name: request.name,
+      template: template.name,
+      image: request.image,
+      stateReason: undefined,
+      runtime: this.#parts.runtime.name,
+      limits: request.limits,
+      network: request.network,
+      metadata: request.metadata,
+      environment: request.environment,
+      expiresAt: expiry(request.ttlSeconds),
+      idleTimeoutSeconds: request.idleTimeoutSeconds,
+      nodeId: this.#parts.nodeId,
+      ...over,
+    };
+  }
+}
+
+const expiry = (ttlSeconds: number): Date | undefined =>
+  ttlSeconds === 0 ? undefined : new Date(Date.now() + ttlSeconds * 1000);
+
+const sameLimits = (a: MachineLimits, b: MachineLimits): boolean =>
+  a.cpu === b.cpu && a.memoryBytes === b.memoryBytes && a.pids === b.pids;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
