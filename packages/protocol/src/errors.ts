@@ -72,6 +72,7 @@ export const ERRORS = {
   file_exists: row(409, "SandboxOperationError", false, "Remove the target first, or allow overwriting."),
   is_a_directory: row(400, "SandboxOperationError", false, "Name a file, or use the directory call."),
   not_a_directory: row(400, "SandboxOperationError", false, "Name a directory, or use the file call."),
+  not_a_file: row(400, "SandboxOperationError", false, "Name a regular file; devices, pipes and sockets are for commands."),
   directory_not_empty: row(409, "SandboxOperationError", false, "Remove recursively."),
   no_space: row(507, "SandboxOperationError", false, "Remove files in the sandbox, or create it with a larger disk."),
   permission_denied: row(403, "SandboxOperationError", false, "Use another path or another user."),

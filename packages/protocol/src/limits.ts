@@ -41,6 +41,7 @@ export const LIMITS = {
   directoryEntries: limit(10_000, "One listing; deeper or wider trees are listed in parts."),
   directoryDepth: limit(64, "A recursive listing's depth."),
   searchMatches: limit(1_000, "One search's answer."),
+  searchMs: limit(20 * SECOND, "A pattern that backtracks without end is stopped; what was found by then is answered."),
   searchFileBytes: limit(4 * MiB, "Files above this are not searched; they are rarely text."),
   watchesPerSandbox: limit(64, "Each recursive watch takes one inotify watch per directory."),
   watchDirectories: limit(8_192, "Directories under one recursive watch; the kernel's usual total per user."),
@@ -68,6 +69,15 @@ export const LIMITS = {
   closeMs: limit(5 * SECOND, "What running requests and transfers get to finish when the server stops."),
   pageSize: limit(200, "Sandboxes in one page of a list."),
   metadataBytes: limit(16 * KiB, "A sandbox's metadata as JSON."),
+
+  // SDK
+  sdkRequestMs: limit(30 * SECOND, "How long one request waits for its answer unless the caller says otherwise."),
+  sdkReconnectMs: limit(MINUTE, "How long a stream tries to find its sandbox again; an orchestrator restarts in less."),
+  sdkRetryMs: limit(1 * SECOND, "The longest pause between two attempts to connect again."),
+  sdkHeartbeatMs: limit(10 * SECOND, "A connection silent for three of these, though asked, is taken for dead."),
+  sdkIdleConnections: limit(4, "Connections kept open for the next command; each holds a descriptor at every hop."),
+  sdkInlineBytes: limit(256 * KiB, "Files up to this travel inside one RPC message; larger ones stream over HTTP."),
+  sdkBacklogBytes: limit(8 * MiB, "Output held for a slow consumer where a socket cannot be paused (browsers)."),
 
   // Sandboxes
   createMs: limit(5 * MINUTE, "A create, image pull included."),
