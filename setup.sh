@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Gets what is missing and stops there. Not needed: ./start.sh does the same first.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+node scripts/prepare.mjs run >/dev/null
+echo "Ready. Start with ./start.sh"
