@@ -1,2 +1,3 @@
 export * from "./must-have.ts";
+export * from "./server.ts";
 export * from "./wait-for.ts";

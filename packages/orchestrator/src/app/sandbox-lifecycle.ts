@@ -161,6 +161,17 @@ export class SandboxLifecycle {
     return this.#mutex.run(id, () => this.#failLocked(id, reason));
   }
 
+  /** Fails a sandbox on what a list once said, unless the row or the machine says otherwise by now. */
+  failUnchanged(seen: SandboxRow, reason: string): Promise<void> {
+    return this.#mutex.run(seen.id, async () => {
+      const row = await this.#parts.store.get(seen.id);
+      if (row?.version !== seen.version) return;
+      const machine = row.machineId === undefined ? undefined : await this.#parts.runtime.inspect(row.machineId);
+      if (machine?.state === "running") return;
+      await this.#failLocked(row.id, reason);
+    });
+  }
+
   /** Something is wrong with a machine: find out whether it lives, and fail its sandbox when not. */
   async examine(machineId: MachineId): Promise<void> {
     const line = this.#parts.lines.get(machineId);
