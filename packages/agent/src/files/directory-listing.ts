@@ -1,0 +1,69 @@
+import { opendir } from "node:fs/promises";
+import { join } from "node:path";
+import { LIMITS, type FileInfo } from "@insien/protocol";
+import { fileInfo } from "./file-info.ts";
+import { hasCode } from "./file-error.ts";
+
+interface Listing {
+  /** By path, so that a directory stands before what it holds. */
+  entries: FileInfo[];
+  /** There was more than `limit`. The nearest levels are then complete first. */
+  truncated: boolean;
+}
+
+/** At once in flight; Node's thread pool takes four of them at a time. */
+const STATS_AT_ONCE = 64;
+
+async function namesIn(directory: string, limit: number): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of await opendir(directory, { bufferSize: 256 })) {
+    names.push(entry.name);
+    if (names.length >= limit) break;
+  }
+  return names;
+}
+
+/** Something removed or locked while the listing runs is left out, not an error. */
+const unlessGone = async (path: string): Promise<FileInfo | undefined> =>
+  fileInfo(path).catch((error: unknown) => {
+    if (hasCode(error, "ENOENT", "ENOTDIR", "EACCES", "EPERM")) return undefined;
+    throw error;
+  });
+
+async function infosOf(paths: string[]): Promise<FileInfo[]> {
+  const infos: FileInfo[] = [];
+  for (let start = 0; start < paths.length; start += STATS_AT_ONCE) {
+    const batch = await Promise.all(paths.slice(start, start + STATS_AT_ONCE).map(unlessGone));
+    infos.push(...batch.filter((info) => info !== undefined));
+  }
+  return infos;
+}
+
+/** Lists `root` down to `depth` levels (1: its own entries), level by level up to `limit` entries. */
+export async function listDirectory(
+  root: string,
+  options: { depth?: number | undefined; limit?: number | undefined } = {},
+): Promise<Listing> {
+  const { depth = 1, limit = LIMITS.directoryEntries.value } = options;
+  const entries: FileInfo[] = [];
+  let level = [root];
+  for (let depthReached = 0; depthReached < depth && level.length > 0; depthReached += 1) {
+    const next: string[] = [];
+    for (const directory of level) {
+      const room = limit - entries.length;
+      const names = await namesIn(directory, room + 1).catch((error: unknown) => {
+        if (directory === root) throw error;
+        return [];
+      });
+      const infos = await infosOf(names.map((name) => join(directory, name)).slice(0, room));
+      entries.push(...infos);
+      if (names.length > room) return { entries: byPath(entries), truncated: true };
+      next.push(...infos.filter((info) => info.type === "directory").map((info) => info.path));
+    }
+    level = next;
+  }
+  return { entries: byPath(entries), truncated: false };
+}
+
+const byPath = (entries: FileInfo[]): FileInfo[] =>
+  entries.sort((left, right) => (left.path < right.path ? -1 : 1));

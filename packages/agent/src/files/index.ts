@@ -1,0 +1,3 @@
+export type { FileContext, FileUser } from "./file-context.ts";
+export { fileHandlers } from "./file-handlers.ts";
+export { handleFiles } from "./file-requests.ts";

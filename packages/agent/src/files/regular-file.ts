@@ -1,0 +1,85 @@
+import { constants, type BigIntStats } from "node:fs";
+import { open, readdir, readlink, stat, type FileHandle } from "node:fs/promises";
+import { InsienError, LIMITS, MACHINE_PATHS } from "@insien/protocol";
+import { namingPath } from "./file-error.ts";
+
+export interface OpenedFile {
+  handle: FileHandle;
+  stats: BigIntStats;
+}
+
+const isWithin = (path: string, directory: string): boolean =>
+  path === directory || path.startsWith(`${directory}/`);
+
+const identity = (stats: BigIntStats): string => `${stats.dev}:${stats.ino}`;
+
+let secretIdentities: Promise<ReadonlySet<string>> | undefined;
+
+/** The files of the line, known by device and inode since other mounts may show them elsewhere. */
+async function readSecretIdentities(): Promise<ReadonlySet<string>> {
+  const names = await readdir(MACHINE_PATHS.line).catch(() => []);
+  const paths = names.map((name) => `${MACHINE_PATHS.line}/${name}`);
+  const stats = await Promise.all(
+    paths.map((path) => stat(path, { bigint: true }).catch(() => undefined)),
+  );
+  return new Set(stats.filter((found) => found !== undefined).map(identity));
+}
+
+/**
+ * The agent may read what the sandbox's commands may not: its own token and environment. The check
+ * is made on the file that was opened, so that no link exchanged in between can get round it.
+ */
+async function refuseAgentsOwn({ handle, stats }: OpenedFile, path: string): Promise<void> {
+  secretIdentities ??= readSecretIdentities();
+  const realPath = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => path);
+  const isSecret =
+    isWithin(realPath, MACHINE_PATHS.line) ||
+    isWithin(realPath, `/proc/${process.pid}`) ||
+    (await secretIdentities).has(identity(stats));
+  if (isSecret) throw new InsienError("permission_denied", `${path} belongs to the agent itself`);
+}
+
+/**
+ * Opens a regular file for reading. Pipes and devices are refused rather than waited for: opening
+ * without blocking and asking the descriptor what it is leaves no moment to exchange the file in.
+ * Throws `file_not_found`, `is_a_directory`, `not_a_file`, `permission_denied` ...
+ */
+export async function openRegularFile(path: string): Promise<OpenedFile> {
+  return namingPath(path, async () => {
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+    const handle = await open(path, flags);
+    try {
+      const stats = await handle.stat({ bigint: true });
+      if (stats.isDirectory()) throw new InsienError("is_a_directory", `${path} is a directory`);
+      if (!stats.isFile()) throw new InsienError("not_a_file", `${path} is not a regular file`);
+      await refuseAgentsOwn({ handle, stats }, path);
+      return { handle, stats };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  });
+}
+
+/**
+ * The whole content, at most `fileInlineBytes`; past that `payload_too_large`. Files of /proc and
+ * /sys say they are empty, so the end is where reading finds it, not where the size puts it.
+ */
+export async function readWholeFile({ handle, stats }: OpenedFile, path: string): Promise<Buffer> {
+  const limit = LIMITS.fileInlineBytes.value;
+  if (stats.size > limit) throw tooLarge(path, `${stats.size} bytes`);
+  let content = Buffer.allocUnsafe(Math.max(Number(stats.size) + 1, 64 * 1024));
+  let length = 0;
+  for (;;) {
+    const { bytesRead } = await handle.read(content, length, content.length - length, null);
+    if (bytesRead === 0) return content.subarray(0, length);
+    length += bytesRead;
+    if (length > limit) throw tooLarge(path, `more than ${limit} bytes`);
+    if (length === content.length) content = Buffer.concat([content], content.length * 2);
+  }
+}
+
+const tooLarge = (path: string, size: string): InsienError =>
+  new InsienError("payload_too_large", `${path} has ${size}; read it as a download`, {
+    details: { limitBytes: LIMITS.fileInlineBytes.value },
+  });

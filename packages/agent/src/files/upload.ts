@@ -1,0 +1,60 @@
+import type { FileHandle } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { AtomicFile, type MakeOptions } from "./atomic-file.ts";
+import { namingPath } from "./file-error.ts";
+
+/** Pieces off the socket are gathered to this much, then written in one call. */
+const BATCH_BYTES = 1024 * 1024;
+
+/** Writes all of `pieces`, which one `writev` need not. */
+async function writeAll(handle: FileHandle, pieces: Buffer[], bytes: number): Promise<void> {
+  const { bytesWritten } = await handle.writev(pieces);
+  if (bytesWritten < bytes) await handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+}
+
+/** While one batch is being written the next one is gathered: two of them are held at most. */
+async function receive(request: IncomingMessage, handle: FileHandle): Promise<number> {
+  let size = 0;
+  let pieces: Buffer[] = [];
+  let gathered = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async (): Promise<void> => {
+    await writing;
+    writing = writeAll(handle, pieces, gathered);
+    // Seen again by the await above; until then a failure must not count as unhandled.
+    writing.catch(() => undefined);
+    pieces = [];
+    gathered = 0;
+  };
+  try {
+    for await (const piece of request.iterator({ destroyOnReturn: false })) {
+      const bytes = piece as Buffer;
+      pieces.push(bytes);
+      gathered += bytes.length;
+      size += bytes.length;
+      if (gathered >= BATCH_BYTES) await flush();
+    }
+    if (gathered > 0) await flush();
+  } finally {
+    // The file is closed next, which must not happen under a write.
+    await writing;
+  }
+  return size;
+}
+
+/**
+ * Takes a request's body as the new content of `path`, of any size in constant memory. An upload
+ * that breaks off leaves what was there before. Returns the number of bytes.
+ */
+export async function upload(
+  request: IncomingMessage,
+  path: string,
+  options: MakeOptions,
+): Promise<number> {
+  return namingPath(path, async () => {
+    await using file = await AtomicFile.create(path, options);
+    const size = await receive(request, file.handle);
+    await file.commit();
+    return size;
+  });
+}
