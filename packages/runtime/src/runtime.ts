@@ -106,7 +106,10 @@ export interface Runtime extends AsyncDisposable {
   capabilities(options?: CallOptions): Promise<RuntimeCapabilities>;
 
   /** Makes a template usable here (pull, build, unpack); quick when nothing is to be done. Throws `image_unavailable` or `template_not_found`. */
-  prepare(template: Template, options?: CallOptions & { onProgress?: (progress: Progress) => void }): Promise<PreparedTemplate>;
+  prepare(
+    template: Template,
+    options?: CallOptions & { onProgress?: (progress: Progress) => void },
+  ): Promise<PreparedTemplate>;
 
   /** Makes and starts a machine; returns when its first process was started, which is before the agent has dialled. */
   create(spec: MachineSpec, options?: CallOptions): Promise<Machine>;
@@ -118,7 +121,11 @@ export interface Runtime extends AsyncDisposable {
   list(options?: CallOptions): Promise<Machine[]>;
 
   /** Changes limits or network of a running machine (late binding). Throws `capability_missing` where that cannot be. */
-  update(machineId: MachineId, changes: { limits?: MachineLimits; network?: "none" | "internet" }, options?: CallOptions): Promise<void>;
+  update(
+    machineId: MachineId,
+    changes: { limits?: MachineLimits; network?: "none" | "internet" },
+    options?: CallOptions,
+  ): Promise<void>;
 
   /** SIGTERM to the first process, SIGKILL after `graceMs`; files stay. */
   stop(machineId: MachineId, options?: CallOptions & { graceMs?: number }): Promise<void>;

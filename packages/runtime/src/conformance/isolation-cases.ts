@@ -46,11 +46,18 @@ const PUBLIC_HOST = "deb.debian.org";
 /** Addresses of the machine's own default routes, as the kernel shows them. */
 async function gateways(machine: TestMachine): Promise<string[]> {
   const { stdout } = await machine.shell("cat /proc/net/route");
-  const rows = stdout.split("\n").slice(1).map((line) => line.split("\t"));
+  const rows = stdout
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split("\t"));
   return rows
     .map(([, , gateway]) => gateway)
     .filter((gateway) => gateway !== undefined && gateway !== "00000000")
-    .map((gateway) => Buffer.from(gateway ?? "", "hex").reverse().join("."));
+    .map((gateway) =>
+      Buffer.from(gateway ?? "", "hex")
+        .reverse()
+        .join("."),
+    );
 }
 
 export const isolationCases = {
@@ -89,6 +96,7 @@ export const isolationCases = {
     const machine = await bench.machine({ network: "internet" });
     await bench.runtime.stop(machine.id);
     await bench.runtime.start(machine.id);
+    await machine.line.hello();
     const { port, connections } = await hostListener();
     for (const address of [...hostAddresses(), ...(await gateways(machine))]) {
       expect(await reaches(machine, address, port), `reaches ${address}`).toBe(false);
@@ -120,7 +128,9 @@ export const isolationCases = {
     await Promise.all(directories.map((directory) => writeFile(`${directory}/secret`, secret)));
     const machine = await bench.machine();
     for (const directory of directories) {
-      const { stdout } = await machine.shell(`cat ${directory}/secret /proc/1/root${directory}/secret`);
+      const { stdout } = await machine.shell(
+        `cat ${directory}/secret /proc/1/root${directory}/secret`,
+      );
       expect(stdout).not.toContain(secret);
     }
     const sockets = "/var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock";

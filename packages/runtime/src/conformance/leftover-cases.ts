@@ -12,7 +12,10 @@ async function expectNothingLeft(bench: Bench, machineIds: MachineId[]): Promise
     return [...own.flat(), ...rest.filter((line) => machineIds.some((id) => line.includes(id)))];
   };
   // The kernel takes a moment to end the last processes of a namespace.
-  await vi.waitFor(async () => expect(await traces()).toEqual([]), { timeout: 5_000, interval: 100 });
+  await vi.waitFor(async () => expect(await traces()).toEqual([]), {
+    timeout: 5_000,
+    interval: 100,
+  });
   const listed = (await bench.runtime.list()).map(({ machineId }) => machineId);
   expect(listed.filter((id) => machineIds.includes(id))).toEqual([]);
 }
@@ -26,7 +29,10 @@ export const leftoverCases = {
       await machine.line.rpc("write", { path: "file.txt", content: "x" });
     }
     for (const machine of machines) await bench.runtime.destroy(machine.id);
-    await expectNothingLeft(bench, machines.map(({ id }) => id));
+    await expectNothingLeft(
+      bench,
+      machines.map(({ id }) => id),
+    );
   },
 
   "destroy of a stopped machine leaves nothing": async (bench: Bench) => {
@@ -68,7 +74,10 @@ export const leftoverCases = {
       return outcome;
     });
     expect((await Promise.all(aborts))[0]).toBe("rejected");
-    await expectNothingLeft(bench, machines.map(({ id }) => id));
+    await expectNothingLeft(
+      bench,
+      machines.map(({ id }) => id),
+    );
   },
 
   "dispose leaves machines running": async (bench: Bench) => {

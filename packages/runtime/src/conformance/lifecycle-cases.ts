@@ -123,6 +123,7 @@ export const lifecycleCases = {
     await vi.waitFor(() => machine.line.rpc("stat", { path: "ready.txt" }), { timeout: 5_000 });
     await bench.runtime.stop(machine.id, { graceMs: 5_000 });
     await bench.runtime.start(machine.id);
+    await machine.line.hello();
     const { content } = await machine.line.rpc("read", { path: "ended.txt" });
     expect(content.trim()).toBe("terminated");
   },

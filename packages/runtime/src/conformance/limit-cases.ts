@@ -57,6 +57,7 @@ export const limitCases = {
     await bench.runtime.update(machine.id, { limits: { ...SMALL, pids: 48 } });
     await bench.runtime.stop(machine.id);
     await bench.runtime.start(machine.id);
+    await machine.line.hello();
     expect((await machine.shell(PROCESS_HOG)).stderr).toMatch(/fork|[Rr]esource/);
   },
 
@@ -78,7 +79,9 @@ export const limitCases = {
     await machine.shell("for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.05 &) ; done");
     await vi.waitFor(async () => {
       const { stdout } = await machine.shell("cat /proc/[0-9]*/stat 2>/dev/null");
-      expect(stdout.split("\n").filter((line) => /\) Z /.test(line) || /\(sleep\)/.test(line))).toEqual([]);
+      expect(
+        stdout.split("\n").filter((line) => /\) Z /.test(line) || /\(sleep\)/.test(line)),
+      ).toEqual([]);
     }, 5_000);
   },
 };

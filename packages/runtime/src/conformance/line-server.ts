@@ -66,6 +66,7 @@ export class LineServer implements AsyncDisposable {
       return;
     }
     socket.on("error", () => socket.destroy());
+    socket.on("end", () => socket.destroy());
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${LINE_UPGRADE}\r\n\r\n`,
     );
@@ -76,15 +77,14 @@ export class LineServer implements AsyncDisposable {
     }
     this.#parked.add(socket);
     socket.once("close", () => this.#parked.delete(socket));
-    // An ended peer is only noticed on a socket that is being read.
-    socket.once("readable", () => this.#parked.has(socket) && socket.read());
+    // An ended peer is only noticed on a socket that flows; the agent says nothing unasked.
+    socket.resume();
   }
 
   /** A parked connection, taken for good. */
   async take(timeoutMs: number = LIMITS.lineTakeMs.value): Promise<Duplex> {
     for (const socket of this.#parked) {
       this.#parked.delete(socket);
-      socket.removeAllListeners("readable");
       if (!socket.destroyed && !socket.readableEnded) return socket;
     }
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
@@ -96,24 +96,36 @@ export class LineServer implements AsyncDisposable {
     return promise.finally(() => clearTimeout(timer));
   }
 
-  /** Waits for the agent and returns the first line of its events. */
+  /**
+   * Waits for the agent and returns the first line of its events. Connections that a stopped agent
+   * left behind are passed over.
+   */
   async hello(timeoutMs: number = LIMITS.bootMs.value): Promise<Hello> {
-    const socket = await this.take(timeoutMs);
     const signal = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      const socket = await this.take(timeoutMs);
+      try {
+        return await this.#ask(socket, signal);
+      } catch (error) {
+        if (signal.aborted || !socket.destroyed) throw error;
+      } finally {
+        socket.destroy();
+      }
+    }
+  }
+
+  async #ask(socket: Duplex, signal: AbortSignal): Promise<Hello> {
+    const createConnection = () => socket;
     const outgoing = request({
       path: AGENT_PATHS.events,
       host: "insien",
-      createConnection: () => socket,
+      createConnection,
       signal,
     });
-    outgoing.on("error", () => socket.destroy());
-    try {
-      outgoing.end();
-      const [answer] = (await once(outgoing, "response", { signal })) as [IncomingMessage];
-      return await firstEvent(answer);
-    } finally {
-      socket.destroy();
-    }
+    outgoing.end();
+    const [answer] = (await once(outgoing, "response", { signal })) as [IncomingMessage];
+    outgoing.on("error", () => undefined);
+    return await firstEvent(answer);
   }
 
   /** One RPC request on a connection of its own. Rejects with the agent's error. */
