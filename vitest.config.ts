@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-const source = { resolve: { conditions: ["source"] }, ssr: { resolve: { conditions: ["source"] } } };
+const source = {
+  resolve: { conditions: ["source"] },
+  ssr: { resolve: { conditions: ["source"] } },
+};
 const project = (name: string, include: string[], extra: object = {}) => ({
   ...source,
   test: { name, include, testTimeout: 20_000, hookTimeout: 60_000, ...extra },

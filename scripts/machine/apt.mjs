@@ -47,7 +47,9 @@ function aptGet(args) {
 
 /** @param {import("node:child_process").SpawnSyncReturns<string>} result */
 function lastErrors(result) {
-  const lines = `${result.stdout}\n${result.stderr}`.split("\n").filter((line) => /^[EW]:/.test(line));
+  const lines = `${result.stdout}\n${result.stderr}`
+    .split("\n")
+    .filter((line) => /^[EW]:/.test(line));
   return lines.slice(-ERROR_LINES_SHOWN).join("\n  ") || `apt-get exited with ${result.status}`;
 }
 
@@ -62,7 +64,10 @@ export function installMissing(packages) {
   const names = missing.map(({ name }) => name);
   const command = `apt-get update && apt-get install -y ${names.join(" ")}`;
   if (findProgram("apt-get") === undefined) {
-    return giveUp(missing, "This system has no apt-get; install them with its own package manager.");
+    return giveUp(
+      missing,
+      "This system has no apt-get; install them with its own package manager.",
+    );
   }
   if (process.getuid?.() !== 0) {
     return giveUp(missing, `Only root may install packages. Run: sudo sh -c '${command}'`);

@@ -5,7 +5,11 @@
 /** @type {readonly DebianPackage[]} */
 const COMMON = [
   { name: "ca-certificates", provides: "/etc/ssl/certs/ca-certificates.crt", purpose: "TLS" },
-  { name: "slirp4netns", provides: "slirp4netns", purpose: "internet access of bubblewrap sandboxes" },
+  {
+    name: "slirp4netns",
+    provides: "slirp4netns",
+    purpose: "internet access of bubblewrap sandboxes",
+  },
   { name: "iproute2", provides: "ip", purpose: "sandbox networks" },
 ];
 

@@ -46,7 +46,9 @@ export function npmPackagesAreCurrent(root) {
 export function installNpmPackages(root) {
   if (npmPackagesAreCurrent(root)) return;
   if (findProgram("npm") === undefined) {
-    throw new SetupError("npm is missing. Install it (Debian: apt-get install -y npm) and try again.");
+    throw new SetupError(
+      "npm is missing. Install it (Debian: apt-get install -y npm) and try again.",
+    );
   }
   say("· installing npm packages (npm ci)");
   const result = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {

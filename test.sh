@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them all:   ./test.sh
+# Some of them:                                    ./test.sh unit style
+#                                                  ./test.sh integration packages/agent/test/files.test.ts
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+if ! command -v node >/dev/null; then
+  echo "error: Node.js 20 or newer is needed (Debian: apt-get install -y nodejs npm; or https://nodejs.org)." >&2
+  exit 1
+fi
+# Unit and style tests need no machine, so no package of the system either.
+purpose=build
+if [ $# -eq 0 ]; then purpose=test; fi
+for argument in "$@"; do
+  case "$argument" in
+    unit | style | -*) ;;
+    *) purpose=test ;;
+  esac
+done
+node_binary=$(node scripts/prepare.mjs "$purpose")
+exec "$node_binary" --conditions=source scripts/test.ts "$@"
