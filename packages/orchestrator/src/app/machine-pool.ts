@@ -33,6 +33,8 @@ export class MachinePool implements AsyncDisposable {
   readonly #pools = new Map<string, Pool>();
   readonly #parallelRefills: number;
   readonly #maximum: number;
+  /** Fills and removals that are under way, which a close waits for. */
+  readonly #work = new Set<Promise<void>>();
   #closed = false;
 
   /** `maximum` bounds the warm machines of all templates together. */
@@ -98,7 +100,13 @@ export class MachinePool implements AsyncDisposable {
       clearTimeout(pool.timer);
       return pool.ready.splice(0);
     });
-    await Promise.allSettled(machines.map((machine) => this.#factory.destroy(machine.machineId, "The pool is closing")));
+    for (const machine of machines) this.#discard(machine, "The pool is closing");
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  #track(work: Promise<void>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
   }
 
   #refillLater(pool: Pool): void {
@@ -118,7 +126,7 @@ export class MachinePool implements AsyncDisposable {
       pool.ready.length + pool.filling < pool.size &&
       this.#total() < this.#maximum
     ) {
-      void this.#addOne(pool);
+      this.#track(this.#addOne(pool));
     }
   }
 
@@ -158,9 +166,13 @@ export class MachinePool implements AsyncDisposable {
   }
 
   #discard(machine: LiveMachine, reason: string): void {
-    this.#factory.destroy(machine.machineId, reason).catch((error: unknown) => {
-      // The reconciler finds it again: it belongs to nobody.
-      this.#log.warn({ err: error, machineId: machine.machineId }, "a warm machine could not be removed");
-    });
+    const removal = this.#factory.destroy(machine.machineId, reason).then(
+      () => undefined,
+      (error: unknown) => {
+        // The reconciler finds it again: it belongs to nobody.
+        this.#log.warn({ err: error, machineId: machine.machineId }, "a warm machine could not be removed");
+      },
+    );
+    this.#track(removal);
   }
 }
