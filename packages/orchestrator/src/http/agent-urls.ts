@@ -1,0 +1,31 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+/** What of a request says by which name its sender reaches this server. */
+export interface Reached {
+  headers: IncomingHttpHeaders;
+}
+
+export interface AgentUrlSource {
+  /** INSIEN_PUBLIC_URL: where clients reach the main door, through whatever stands before it. */
+  publicUrl: string | undefined;
+  /** The port of the second door, or of the main one when there is no second. */
+  webSocketPort: () => number;
+}
+
+/**
+ * The RPC WebSocket's address as the sender of this request can reach it. A public URL names the
+ * one way in, so its own port is kept; without one, the host that the request came to and the
+ * WebSocket port.
+ */
+export function agentUrl(source: AgentUrlSource, reached: Reached, sandboxId: string): string {
+  if (source.publicUrl !== undefined) {
+    const base = source.publicUrl.replace(/^http/, "ws").replace(/\/+$/, "");
+    return `${base}/agent/${sandboxId}`;
+  }
+  return `ws://${hostnameOf(reached.headers.host)}:${source.webSocketPort()}/agent/${sandboxId}`;
+}
+
+function hostnameOf(host: string | undefined): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?$/.exec(host ?? "");
+  return match?.[1] ?? "localhost";
+}

@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { InsienError, WEBSOCKET_KEY_PREFIX } from "@insien/protocol";
+import type { Keys } from "../app/application.ts";
+import type { Principal } from "../app/principal.ts";
+import type { DoorLimits } from "./door-limits.ts";
+import { TokenBuckets } from "./token-buckets.ts";
+
+/** The key of a plain request: `X-API-Key`, or `Authorization: Bearer`. */
+export function keyFromHeaders(headers: IncomingHttpHeaders): string | undefined {
+  const header = headers["x-api-key"];
+  if (typeof header === "string" && header !== "") return header;
+  const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "");
+  return bearer?.[1];
+}
+
+/** What a WebSocket offered in `Sec-WebSocket-Protocol`, the key taken out of it. */
+export interface OfferedProtocols {
+  key: string | undefined;
+  /** The offer that carried the key, as it was written. */
+  keyProtocol: string | undefined;
+  others: string[];
+}
+
+export function offeredProtocols(headers: IncomingHttpHeaders): OfferedProtocols {
+  const all = (headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
+  const keyProtocol = all.find((name) => name.startsWith(WEBSOCKET_KEY_PREFIX));
+  const others = all.filter((name) => name !== "" && !name.startsWith(WEBSOCKET_KEY_PREFIX));
+  return { key: decodeKey(keyProtocol?.slice(WEBSOCKET_KEY_PREFIX.length)), keyProtocol, others };
+}
+
+function decodeKey(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Turns keys into principals and keeps two rates: requests per key, and wrong keys per address. An
+ * address that used up its wrong keys is refused before the database is asked, except with a key
+ * that was right before: a stranger behind the same address cannot lock its neighbours out.
+ */
+export class Doorkeeper {
+  readonly #keys: Keys;
+  readonly #requests: TokenBuckets;
+  readonly #failures: TokenBuckets;
+  readonly #knownGood = new Set<string>();
+  readonly #maxKnownGood: number;
+
+  constructor(keys: Keys, limits: DoorLimits) {
+    this.#keys = keys;
+    this.#requests = new TokenBuckets(limits.requestsPerMinute, limits.rateBuckets);
+    this.#failures = new TokenBuckets(limits.failedSignInsPerMinute, limits.rateBuckets);
+    this.#maxKnownGood = limits.rateBuckets;
+  }
+
+  /** Throws `unauthorized` or `rate_limited`. */
+  async admit(key: string | undefined, address: string): Promise<Principal> {
+    if (key === undefined) throw new InsienError("unauthorized", "This address needs an API key");
+    const digest = createHash("sha256").update(key).digest("base64");
+    if (!this.#knownGood.has(digest)) this.#refuseGuessers(address);
+    const principal = await this.#keys.authenticate(key);
+    if (principal === undefined) {
+      this.#knownGood.delete(digest);
+      this.#failures.take(address);
+      throw new InsienError("unauthorized", "The API key is not valid");
+    }
+    this.#remember(digest);
+    const seconds = this.#requests.take(principal.keyId);
+    if (seconds !== undefined) throw rateLimited("This key sent too many requests", seconds);
+    return principal;
+  }
+
+  #refuseGuessers(address: string): void {
+    const seconds = this.#failures.secondsToWait(address);
+    if (seconds === undefined) return;
+    throw rateLimited("This address sent too many wrong keys", seconds);
+  }
+
+  #remember(digest: string): void {
+    if (this.#knownGood.size >= this.#maxKnownGood) this.#knownGood.clear();
+    this.#knownGood.add(digest);
+  }
+}
+
+function rateLimited(what: string, retryAfterSeconds: number): InsienError {
+  const message = `${what}; it may try again in ${retryAfterSeconds} s`;
+  return new InsienError("rate_limited", message, { details: { retryAfterSeconds } });
+}

@@ -1,0 +1,24 @@
+import { LIMITS } from "@insien/protocol";
+
+/** The bounds of LIMITS that the doors enforce, as plain numbers, so that tests can narrow them. */
+const DOOR_LIMIT_NAMES = [
+  "requestsPerMinute",
+  "failedSignInsPerMinute",
+  "rateBuckets",
+  "requestBodyBytes",
+  "requestHeaderBytes",
+  "requestHeadersMs",
+  "requestBodyMs",
+  "transferIdleMs",
+  "keepAliveMs",
+  "httpConnections",
+  "handshakeMs",
+  "closeMs",
+] as const;
+
+export type DoorLimits = Record<(typeof DOOR_LIMIT_NAMES)[number], number>;
+
+export function doorLimits(overrides: Partial<DoorLimits> = {}): DoorLimits {
+  const defaults = DOOR_LIMIT_NAMES.map((name) => [name, LIMITS[name].value] as const);
+  return { ...(Object.fromEntries(defaults) as DoorLimits), ...overrides };
+}

@@ -1,0 +1,2 @@
+import type { App, Door } from "../door.ts";
+export function addFileRoutes(_app: App, _door: Door): void {}

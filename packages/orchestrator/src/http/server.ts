@@ -1,0 +1,184 @@
+import { type Server, createServer } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { FastifyBaseLogger } from "fastify";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Application } from "../app/application.ts";
+import { addAgentRoutes } from "../ws/agent-routes.ts";
+import type { LineDoor } from "../ws/line-door.ts";
+import { Upgrades } from "../ws/upgrades.ts";
+import { agentUrl } from "./agent-urls.ts";
+import { Doorkeeper } from "./authentication.ts";
+import type { App, Door, RouteAuth } from "./door.ts";
+import { type DoorLimits, doorLimits } from "./door-limits.ts";
+import { answerBrokenRequest, boundServer, createApp, serverOptions } from "./fastify-app.ts";
+import { addOpenApi } from "./openapi.ts";
+import { ResponseHeaders } from "./response-headers.ts";
+import { addDocsRoutes } from "./routes/docs.ts";
+import { addEventRoutes } from "./routes/events.ts";
+import { addExecRoutes } from "./routes/exec.ts";
+import { addFileRoutes } from "./routes/files.ts";
+import { addHealthRoutes } from "./routes/health.ts";
+import { addKeyRoutes } from "./routes/keys.ts";
+import { addSandboxRoutes } from "./routes/sandboxes.ts";
+import { addSeedRoutes } from "./routes/seed.ts";
+
+export interface HttpServerOptions {
+  application: Application;
+  logger: FastifyBaseLogger;
+  config?: {
+    /** Where clients reach the main door, e.g. `https://insien.example`; part of agent URLs. */
+    publicUrl?: string | undefined;
+    /** Believe `X-Forwarded-For` about who the client is. Only behind a proxy that sets it. */
+    trustProxy?: boolean | undefined;
+    /** Origins whose pages may call the API; absent: any, without credentials. */
+    corsOrigins?: readonly string[] | undefined;
+  };
+  /** Takes the WebSocket lines of agents that no unix socket reaches; absent: there is no such door. */
+  lineDoor?: LineDoor | undefined;
+  /** Narrower bounds, for tests. */
+  limits?: Partial<DoorLimits>;
+}
+
+export interface RouteEntry {
+  method: string;
+  /** With `:name` parameters. */
+  url: string;
+  auth: RouteAuth;
+}
+
+export interface HttpAddress {
+  host: string;
+  port: number;
+  /** Of the second door; undefined when there is none. */
+  webSocketPort: number | undefined;
+  url: string;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  /** Every route there is, WebSocket addresses included. */
+  readonly routes: readonly RouteEntry[];
+  /** Undefined before `listen`. */
+  readonly address: HttpAddress | undefined;
+  /** Port 0 takes a free one. `webSocketPort` opens the second door, which serves upgrades only. */
+  listen(port: number, host: string, options?: { webSocketPort?: number }): Promise<HttpAddress>;
+  /** Stops accepting, lets short requests finish, and ends everything else within `closeMs`. */
+  close(): Promise<void>;
+}
+
+/** The orchestrator's doors: REST and WebSockets on the main port, WebSockets alone on a second. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const limits = doorLimits(options.limits);
+  const doorkeeper = new Doorkeeper(options.application.keys, limits);
+  const config = options.config ?? {};
+  const app = createApp({
+    doorkeeper,
+    headers: new ResponseHeaders(config.corsOrigins),
+    limits,
+    logger: options.logger,
+    trustProxy: config.trustProxy === true,
+  });
+  const upgrades = new Upgrades({
+    application: options.application,
+    doorkeeper,
+    limits,
+    logger: options.logger,
+    lineDoor: options.lineDoor,
+    trustProxy: config.trustProxy === true,
+  });
+  const server = new Doors(app, upgrades, limits);
+  const source = {
+    publicUrl: config.publicUrl,
+    webSocketPort: () => server.address?.webSocketPort ?? server.address?.port ?? 0,
+  };
+  await addRoutes(app, server.routes, {
+    application: options.application,
+    limits,
+    version: packageJson.version,
+    agentUrl: (reached, sandboxId) => agentUrl(source, reached, sandboxId),
+  });
+  await app.ready();
+  return server;
+}
+
+async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void> {
+  app.addHook("onRoute", ({ method, url, config }) => {
+    for (const each of [method].flat()) list.push({ method: each, url, auth: config?.auth ?? "key" });
+  });
+  await addOpenApi(app, door.version);
+  app.register(async (routes: App) => {
+    addHealthRoutes(routes, door);
+    addSandboxRoutes(routes, door);
+    addExecRoutes(routes, door);
+    addEventRoutes(routes, door);
+    addKeyRoutes(routes, door);
+    addSeedRoutes(routes, door);
+    addAgentRoutes(routes);
+    addDocsRoutes(routes);
+    await routes.register((files: App) => addFileRoutes(files, door));
+  });
+}
+
+class Doors implements HttpServer {
+  readonly routes: RouteEntry[] = [];
+  address: HttpAddress | undefined;
+  readonly #app: App;
+  readonly #upgrades: Upgrades;
+  readonly #limits: DoorLimits;
+  #second: Server | undefined;
+
+  constructor(app: App, upgrades: Upgrades, limits: DoorLimits) {
+    this.#app = app;
+    this.#upgrades = upgrades;
+    this.#limits = limits;
+    upgrades.serve(app.server);
+  }
+
+  async listen(
+    port: number,
+    host: string,
+    options: { webSocketPort?: number } = {},
+  ): Promise<HttpAddress> {
+    await this.#app.listen({ port, host });
+    const main = this.#app.server.address() as AddressInfo;
+    const webSocketPort =
+      options.webSocketPort === undefined
+        ? undefined
+        : await this.#listenSecond(options.webSocketPort, host);
+    const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+    const url = `http://${shown.includes(":") ? `[${shown}]` : shown}:${main.port}`;
+    this.address = { host, port: main.port, webSocketPort, url };
+    return this.address;
+  }
+
+  async close(): Promise<void> {
+    const servers = [this.#app.server, this.#second].filter((each) => each !== undefined);
+    const bound = setTimeout(() => {
+      for (const server of servers) server.closeAllConnections();
+    }, this.#limits.closeMs);
+    try {
+      const second = this.#second;
+      const secondClosed =
+        second === undefined ? undefined : new Promise((resolve) => second.close(resolve));
+      await Promise.all([this.#app.close(), secondClosed, this.#upgrades.close()]);
+    } finally {
+      clearTimeout(bound);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #listenSecond(port: number, host: string): Promise<number> {
+    const server = boundServer(createServer(serverOptions(this.#limits)), this.#limits);
+    server.on("request", (request, response) => this.#upgrades.refusePlain(request, response));
+    server.on("clientError", (error, socket) => answerBrokenRequest(error, socket as Socket));
+    this.#upgrades.serve(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, resolve);
+    });
+    this.#second = server;
+    return (server.address() as AddressInfo).port;
+  }
+}

@@ -1,0 +1,207 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { AGENT_PATHS, InsienError, type SandboxId, asSandboxId, newId } from "@insien/protocol";
+import type { FastifyBaseLogger } from "fastify";
+import type { Application } from "../app/application.ts";
+import type { Principal } from "../app/principal.ts";
+import { type Doorkeeper, keyFromHeaders, offeredProtocols } from "../http/authentication.ts";
+import type { DoorLimits } from "../http/door-limits.ts";
+import { asInsienError, errorAnswerOf } from "../http/error-answer.ts";
+import { rawAnswer } from "../http/fastify-app.ts";
+import { CLOSE_CODES } from "./close-frame.ts";
+import { switchingProtocols, upgradeAgent } from "./handshake.ts";
+import { LineCarrier, type LineDoor } from "./line-door.ts";
+import { Splice } from "./splice.ts";
+
+export interface UpgradesOptions {
+  application: Application;
+  doorkeeper: Doorkeeper;
+  limits: DoorLimits;
+  logger: FastifyBaseLogger;
+  lineDoor: LineDoor | undefined;
+  trustProxy: boolean;
+}
+
+interface Upgrade {
+  request: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  url: URL;
+}
+
+const AGENT_PATH = /^\/agent\/([^/]+)(?:\/ports\/([^/]+))?\/?$/;
+const LINE_PATH = /^\/line\/([a-z0-9]+)$/;
+
+/** Answers every request to upgrade, on any number of servers. */
+export class Upgrades {
+  readonly #options: UpgradesOptions;
+  readonly #carrier: LineCarrier | undefined;
+  readonly #splices = new Set<Splice>();
+  #closing = false;
+
+  constructor(options: UpgradesOptions) {
+    this.#options = options;
+    this.#carrier = options.lineDoor === undefined ? undefined : new LineCarrier(options.lineDoor);
+  }
+
+  serve(server: Server): void {
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      void this.#answer(request, socket, head);
+    });
+  }
+
+  /** The second door's answer to requests that do not upgrade. */
+  refusePlain(request: IncomingMessage, response: ServerResponse): void {
+    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    const error = AGENT_PATH.test(path)
+      ? new InsienError("upgrade_required", "This address speaks WebSocket only")
+      : new InsienError("route_not_found", "This port serves WebSockets only: /agent/<sandbox id>");
+    const answer = errorAnswerOf(error, newId());
+    response.writeHead(answer.status, { ...answer.headers, "content-type": "application/json" });
+    response.end(JSON.stringify(answer.body));
+  }
+
+  /** Tells every client that the server stops, and waits for the sockets to close. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#carrier?.close();
+    const reason = new InsienError("connection_lost", "The server is stopping; connect again");
+    const done = [...this.#splices].map((splice) => {
+      splice.close(reason, CLOSE_CODES.serviceRestart);
+      return splice.done;
+    });
+    await Promise.all(done);
+  }
+
+  async #answer(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on("error", () => socket.destroy());
+    const requestId = newId();
+    const startedMs = performance.now();
+    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    let status = 101;
+    try {
+      const url = new URL(request.url ?? "/", "http://door");
+      await this.#dispatch({ request, socket, head, url });
+    } catch (thrown) {
+      const error = asInsienError(thrown);
+      status = error.status;
+      if (status === 500) this.#options.logger.error({ err: error, requestId }, "upgrade failed");
+      refuse(socket, error, requestId);
+    }
+    const durationMs = Math.round((performance.now() - startedMs) * 100) / 100;
+    this.#options.logger.info({ requestId, path, status, durationMs }, "upgrade");
+  }
+
+  async #dispatch(upgrade: Upgrade): Promise<void> {
+    if (this.#closing) {
+      throw new InsienError("connection_lost", "The server is stopping; connect again");
+    }
+    const { pathname } = upgrade.url;
+    const [, machineId] = LINE_PATH.exec(pathname) ?? [];
+    if (machineId !== undefined && this.#carrier !== undefined) {
+      this.#carrier.accept(upgrade.request, upgrade.socket, upgrade.head, machineId, lineToken(upgrade));
+      return;
+    }
+    const [, id, port] = AGENT_PATH.exec(pathname) ?? [];
+    if (id === undefined) {
+      throw new InsienError("route_not_found", `There is no WebSocket at ${pathname}`);
+    }
+    await this.#joinAgent(upgrade, id, port);
+  }
+
+  async #joinAgent(upgrade: Upgrade, id: string, port: string | undefined): Promise<void> {
+    const { request, socket, url } = upgrade;
+    const offered = offeredProtocols(request.headers);
+    const key =
+      keyFromHeaders(request.headers) ?? offered.key ?? url.searchParams.get("api_key") ?? undefined;
+    const principal = await this.#options.doorkeeper.admit(key, this.#addressOf(request));
+    if (request.headers["sec-websocket-key"] === undefined) {
+      throw new InsienError("invalid_request", "Sec-WebSocket-Key: is missing");
+    }
+    const path = port === undefined ? AGENT_PATHS.rpc : `${AGENT_PATHS.ports}/${portOf(port)}`;
+    const gone = new AbortController();
+    const onGone = () =>
+      gone.abort(new InsienError("connection_lost", "The client closed its connection"));
+    socket.once("close", onGone);
+    const { lost, joined } = await this.#reachAgent(principal, sandboxIdOf(id), upgrade, path, gone);
+    socket.off("close", onGone);
+    if (socket.destroyed) {
+      joined.agent.destroy();
+      return;
+    }
+    const headers = request.headers;
+    socket.write(switchingProtocols(headers, offered, joined.protocol));
+    if (socket instanceof Socket) socket.setNoDelay(true).setTimeout(0);
+    if (upgrade.head.length > 0) socket.unshift(upgrade.head);
+    if (joined.head.length > 0) joined.agent.unshift(joined.head);
+    this.#track(new Splice(socket, joined.agent, lost, this.#options.limits));
+  }
+
+  async #reachAgent(
+    principal: Principal,
+    id: SandboxId,
+    upgrade: Upgrade,
+    path: string,
+    gone: AbortController,
+  ) {
+    const connector = await this.#options.application.sandboxes.connect(principal, id, {
+      signal: gone.signal,
+    });
+    const signal = AbortSignal.any([gone.signal, connector.lost]);
+    const stream = await connector.take({ signal });
+    const { headers } = upgrade.request;
+    const options = { timeoutMs: this.#options.limits.handshakeMs, signal };
+    try {
+      const offered = offeredProtocols(headers);
+      const joined = await upgradeAgent(stream, path, headers, offered, options);
+      return { lost: connector.lost, joined };
+    } catch (error) {
+      stream.destroy();
+      throw error;
+    }
+  }
+
+  #track(splice: Splice): void {
+    this.#splices.add(splice);
+    void splice.done.then(() => this.#splices.delete(splice));
+  }
+
+  #addressOf(request: IncomingMessage): string {
+    const forwarded = request.headers["x-forwarded-for"];
+    if (this.#options.trustProxy && typeof forwarded === "string") {
+      return forwarded.split(",", 1)[0]?.trim() ?? "";
+    }
+    return request.socket.remoteAddress ?? "";
+  }
+}
+
+function sandboxIdOf(text: string): SandboxId {
+  const id = asSandboxId(text);
+  if (id === undefined) {
+    throw new InsienError("invalid_request", "id: must be a sandbox id: lower-case letters and digits");
+  }
+  return id;
+}
+
+function portOf(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InsienError("invalid_request", "port: must be a number from 1 to 65535");
+}
+
+function lineToken({ request }: Upgrade): string {
+  const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+  if (token === undefined) throw new InsienError("unauthorized", "A line needs its machine's token");
+  return token;
+}
+
+function refuse(socket: Duplex, error: InsienError, requestId: string): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const answer = errorAnswerOf(error, requestId);
+  const headers = { ...answer.headers, "x-request-id": requestId };
+  socket.end(rawAnswer(answer.status, headers, JSON.stringify(answer.body)));
+}
