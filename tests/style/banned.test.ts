@@ -19,7 +19,7 @@ interface Ban {
 }
 
 /** Patterns are put together from parts, so that this file does not break its own rules. */
-const word = (...parts: string[]): RegExp => new RegExp(parts.join(""), "g");
+const word = (...parts: string[]): RegExp => new RegExp(parts.join(""), "gm");
 
 const isDoorToPeople = (path: string): boolean =>
   path.startsWith("packages/cli/") || path.endsWith("/main.ts");
@@ -34,7 +34,7 @@ const BANS: readonly Ban[] = [
   },
   {
     what: "a cast to any",
-    pattern: word("\\bas ", "any\\b"),
+    pattern: word("\\bas ", "any\\b(?=\\s*([;,)\\].}]|$))"),
     where: isCode,
     instead: "parse it with a schema or narrow it with a type guard",
     example: "x as " + "any",

@@ -76,13 +76,18 @@ export function folderViolations(
     const allowed = table.get(folder);
     if (allowed === undefined)
       return [`${path}: ${source}/${folder} has no row in ARCHITECTURE.md`];
-    return importsOf(text)
-      .filter((specifier) => specifier.startsWith("."))
-      .flatMap((specifier) => {
-        const target = folderWithin(source, normalize(join(dirname(path), specifier)));
-        if (target === folder || (target !== undefined && allowed.has(target))) return [];
-        return [`${path} imports ${specifier}: ${folder} may import ${listed(allowed)} only`];
-      });
+    return (
+      importsOf(text)
+        .filter((specifier) => specifier.startsWith("."))
+        .map((specifier) => [specifier, normalize(join(dirname(path), specifier))] as const)
+        // What lies outside is another package's, or no code at all.
+        .filter(([, target]) => target.startsWith(`${source}/`))
+        .flatMap(([specifier, resolved]) => {
+          const target = folderWithin(source, resolved);
+          if (target === folder || (target !== undefined && allowed.has(target))) return [];
+          return [`${path} imports ${specifier}: ${folder} may import ${listed(allowed)} only`];
+        })
+    );
   });
 }
 
