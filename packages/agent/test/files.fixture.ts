@@ -28,6 +28,7 @@ export const noConnection: RpcConnection = {
   sendBytes: () => undefined,
   congested: false,
   drained: async () => undefined,
+  holdReading: () => undefined,
 };
 
 /** The code and message of the error that `action` throws. */

@@ -116,7 +116,7 @@ describe("errors", () => {
   test("a pipe and a device are refused at once", async () => {
     execFileSync("mkfifo", [home.at("pipe")]);
     for (const path of ["pipe", "/dev/zero", "/dev/tty"]) {
-      expect((await failure(() => read(path))).code, path).toBe("not_a_file");
+      expect((await failure(() => read(path))).code).toBe("not_a_file");
     }
     expect((await failure(() => write("pipe", "x"))).code).toBe("not_a_file");
     expect((await failure(() => write("/dev/null", "x"))).code).toBe("not_a_file");
@@ -129,10 +129,10 @@ describe("errors", () => {
   test("the agent's own environment is not given away, by whatever path", async () => {
     await symlink("/proc/self/environ", home.at("innocent"));
     for (const path of ["/proc/self/environ", `/proc/${process.pid}/environ`, "innocent"]) {
-      expect((await failure(() => read(path))).code, path).toBe("permission_denied");
+      expect((await failure(() => read(path))).code).toBe("permission_denied");
     }
     for (const path of ["/proc/self/environ", `/proc/${process.pid}/environ`]) {
-      expect((await failure(() => copy(path, "copied"))).code, path).toBe("permission_denied");
+      expect((await failure(() => copy(path, "copied"))).code).toBe("permission_denied");
     }
     expect(await readdir(home.home)).toEqual(["innocent"]);
   });
@@ -179,7 +179,7 @@ describe("directories", () => {
   });
 
   test("a listing past its limit says so", async () => {
-    await Promise.all(["1", "2", "3"].map((name) => write(`tree/${name}`, "x")));
+    for (const name of ["1", "2", "3"]) await write(`tree/${name}`, "x");
     expect(await list("tree", { limit: 3 })).toMatchObject({ truncated: false });
     const cut = await list("tree", { limit: 2 });
     expect(cut.entries).toHaveLength(2);
@@ -206,7 +206,7 @@ describe("trees", () => {
     expect((await read("new/copy/link")).content).toBe("content");
     expect((await stat(home.at("new/copy/sub/file"))).mode & 0o777).toBe(0o751);
     expect((await read("tree/sub/file")).content).toBe("content");
-    if (isRoot) expect((await stat(home.at("new/copy/sub/file"))).uid).toBe(1000);
+    expect((await stat(home.at("new/copy/sub/file"))).uid).toBe(isRoot ? 1000 : process.getuid?.());
   });
 
   test("an existing target is replaced only when allowed to", async () => {
