@@ -1,0 +1,33 @@
+import { LIMITS } from "@insien/protocol/limits";
+import { pause } from "../deadline.ts";
+import { SandboxError } from "../errors.ts";
+
+const FIRST_PAUSE_MS = 20;
+
+/** Whether trying again may help: a lost connection yes, a destroyed sandbox or a bad key no. */
+export const isWorthRetrying = (error: unknown): boolean =>
+  error instanceof SandboxError && error.retryable;
+
+/**
+ * Calls `attempt` until it succeeds, fails for good, or `forMs` have passed; throws the last error.
+ * Pauses double from 20 ms to a second, each shortened at random so that many clients of a restarted
+ * server do not come at once.
+ */
+export async function retry<Value>(
+  attempt: () => Promise<Value>,
+  options: { forMs: number; signal?: AbortSignal | undefined },
+): Promise<Value> {
+  const deadline = performance.now() + options.forMs;
+  let pauseMs = FIRST_PAUSE_MS;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    try {
+      return await attempt();
+    } catch (error) {
+      const leftMs = deadline - performance.now();
+      if (!isWorthRetrying(error) || leftMs <= 0) throw error;
+      await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random() / 2)), options.signal);
+      pauseMs = Math.min(pauseMs * 2, LIMITS.sdkRetryMs.value);
+    }
+  }
+}
