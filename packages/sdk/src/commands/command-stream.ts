@@ -4,7 +4,7 @@ import type { Frame } from "@insien/protocol/frames";
 import type { RequestOptions } from "../configuration.ts";
 import { sandboxError } from "../errors.ts";
 import { OffsetTracker, type OffsetGap } from "../rpc/offset-tracker.ts";
-import { ResumableStream, type StreamDefinition } from "../rpc/resumable-stream.ts";
+import { ResumableStream, streamRequest, type StreamDefinition } from "../rpc/resumable-stream.ts";
 import type { RpcClient } from "../rpc/rpc-client.ts";
 import type { RpcFields } from "../rpc/rpc-connection.ts";
 import type { ExitNotice, OutputGap, OutputName } from "./command-result.ts";
@@ -74,31 +74,27 @@ export class CommandStream {
   }
 
   #definition(origin: CommandOrigin): StreamDefinition {
-    const resume = () => ({
-      type: "attach" as const,
-      fields: {
-        processId: this.processId,
-        stdoutOffset: this.#trackers.stdout.next,
-        stderrOffset: this.#trackers.stderr.next,
-      },
-      opened: (answer: { channel: number; process: { pid: number } }) => {
-        this.#channel = answer.channel;
-        this.pid = answer.process.pid;
-      },
-    });
+    const resume = () =>
+      streamRequest(
+        "attach",
+        {
+          processId: this.processId,
+          stdoutOffset: this.#trackers.stdout.next,
+          stderrOffset: this.#trackers.stderr.next,
+        },
+        ({ channel, process }) => {
+          this.#channel = channel;
+          this.pid = process.pid;
+        },
+      );
+    const start = (fields: RpcFields<"start">) =>
+      streamRequest("start", fields, ({ processId, pid, channel }) => {
+        this.processId = processId;
+        this.pid = pid;
+        this.#channel = channel;
+      });
     return {
-      first:
-        "attach" in origin
-          ? resume()
-          : {
-              type: "start",
-              fields: origin.start,
-              opened: (answer) => {
-                this.processId = answer.processId;
-                this.pid = answer.pid;
-                this.#channel = answer.channel;
-              },
-            },
+      first: "attach" in origin ? resume() : start(origin.start),
       resume,
       frame: (frame) => this.#frame(frame),
       notice: (notice) => this.#notice(notice),

@@ -2,7 +2,7 @@
 import type { RpcNotice } from "@insien/protocol";
 import type { RequestOptions } from "../configuration.ts";
 import { errorFromBody } from "../errors.ts";
-import { ResumableStream, type StreamDefinition } from "../rpc/resumable-stream.ts";
+import { ResumableStream, streamRequest, type StreamDefinition } from "../rpc/resumable-stream.ts";
 import type { RpcClient } from "../rpc/rpc-client.ts";
 
 export interface FileEvent {
@@ -44,14 +44,11 @@ export class WatchHandle {
 
 function definition(path: string, options: WatchOptions): StreamDefinition {
   let watchId: string | undefined;
-  const request = (opened: () => void) => ({
-    type: "watch" as const,
-    fields: { path, recursive: options.recursive },
-    opened: (answer: { watchId: string }) => {
+  const request = (opened: () => void) =>
+    streamRequest("watch", { path, recursive: options.recursive }, (answer) => {
       watchId = answer.watchId;
       opened();
-    },
-  });
+    });
   return {
     first: request(() => undefined),
     resume: () => request(() => options.onOverflow?.()),

@@ -13,14 +13,29 @@ import { isRepeatable, type RpcClient } from "./rpc-client.ts";
 import type { RpcConnection, RpcFields } from "./rpc-connection.ts";
 
 /** One way to ask for the stream, at first or again. */
-export type StreamRequest = {
-  [Type in RpcType]: {
-    type: Type;
-    fields: RpcFields<Type>;
-    /** Called before the first frame. */
-    opened: (answer: RpcAnswers[Type]) => void;
-  };
-}[RpcType];
+export interface StreamRequest {
+  readonly type: RpcType;
+  /** Sends the request; `answered` is called before the first frame is looked at. */
+  ask(connection: RpcConnection, signal: AbortSignal, answered: () => void): Promise<unknown>;
+}
+
+/** `opened` is called with the answer before the first frame is looked at. */
+export const streamRequest = <Type extends RpcType>(
+  type: Type,
+  fields: RpcFields<Type>,
+  opened: (answer: RpcAnswers[Type]) => void,
+): StreamRequest => ({
+  type,
+  ask: (connection, signal, answered) =>
+    connection.call(type, fields, {
+      signal,
+      timeoutMs: 0,
+      onAnswer: (answer) => {
+        answered();
+        opened(answer);
+      },
+    }),
+});
 
 export interface StreamDefinition {
   first: StreamRequest;
@@ -126,7 +141,7 @@ export class ResumableStream {
       },
     });
     try {
-      await this.#ask(connection, request, signal, () => {
+      await request.ask(connection, signal, () => {
         answered = true;
       });
     } catch (error) {
@@ -136,27 +151,6 @@ export class ResumableStream {
       else pool.release(connection);
       throw error;
     }
-  }
-
-  #ask<Type extends RpcType>(
-    connection: RpcConnection,
-    request: StreamRequest & { type: Type },
-    signal: AbortSignal,
-    answered: () => void,
-  ): Promise<unknown> {
-    const { type, fields, opened } = request as {
-      type: Type;
-      fields: RpcFields<Type>;
-      opened: (answer: RpcAnswers[Type]) => void;
-    };
-    return connection.call(type, fields, {
-      signal,
-      timeoutMs: 0,
-      onAnswer: (answer) => {
-        answered();
-        opened(answer);
-      },
-    });
   }
 
   async #reconnect(): Promise<void> {

@@ -5,11 +5,7 @@ import type { RequestOptions } from "../configuration.ts";
 import { sandboxError } from "../errors.ts";
 import { exitCodeOf } from "../commands/command-result.ts";
 import { OffsetTracker, type OffsetGap } from "../rpc/offset-tracker.ts";
-import {
-  ResumableStream,
-  type StreamDefinition,
-  type StreamRequest,
-} from "../rpc/resumable-stream.ts";
+import { ResumableStream, streamRequest, type StreamDefinition } from "../rpc/resumable-stream.ts";
 import type { RpcClient } from "../rpc/rpc-client.ts";
 import type { RpcFields } from "../rpc/rpc-connection.ts";
 
@@ -101,21 +97,15 @@ export class TerminalHandle {
   }
 
   #definition(origin: TerminalOrigin): StreamDefinition {
-    const attach = (): StreamRequest => ({
-      type: "terminalAttach",
-      fields: { terminalId: this.terminalId },
-      opened: ({ terminal, channel }) => this.#opened(terminal, channel),
-    });
+    const attach = () =>
+      streamRequest("terminalAttach", { terminalId: this.terminalId }, ({ terminal, channel }) =>
+        this.#opened(terminal, channel),
+      );
+    const open = (fields: RpcFields<"terminalOpen">) =>
+      streamRequest("terminalOpen", fields, (answer) => this.#opened(answer, answer.channel));
     if ("attach" in origin) this.terminalId = origin.attach;
     return {
-      first:
-        "attach" in origin
-          ? attach()
-          : {
-              type: "terminalOpen",
-              fields: origin.open,
-              opened: (answer) => this.#opened(answer, answer.channel),
-            },
+      first: "attach" in origin ? attach() : open(origin.open),
       resume: attach,
       frame: (frame) => this.#frame(frame),
       notice: (notice) => this.#notice(notice),
