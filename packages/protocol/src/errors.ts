@@ -83,6 +83,9 @@ export const ERRORS = {
   // Ports
   port_not_listening: row(502, "SandboxOperationError", true, "Start the program that listens on this port in the sandbox, then try again."),
 
+  // The server's own parts
+  database_unavailable: row(503, "SandboxOperationError", true, "Try again in a moment; the server reconnects to its database by itself."),
+
   internal: row(500, "SandboxError", true, "This is a defect in Insien; the server's log has the details under the request id."),
 } as const satisfies Record<string, ErrorRow>;
 

@@ -25,6 +25,8 @@ export const LIMITS = {
   collectedOutputBytes: limit(8 * MiB, "Per stream of one `exec` answer; longer output belongs in a stream."),
   processesPerSandbox: limit(512, "Records in the agent; the kernel's own limit is the sandbox's pids limit."),
   endedProcessesKept: limit(128, "Ended commands whose exit code and last output can still be asked for."),
+  endedOutputBytes: limit(16 * MiB, "The rings of all ended commands together; the oldest are emptied first."),
+  orphanedCommandMs: limit(1 * MINUTE, "How long a command not started in the background outlives its last reader."),
   commandLineBytes: limit(128 * KiB, "Linux refuses single arguments above this (MAX_ARG_STRLEN)."),
   environmentBytes: limit(256 * KiB, "All variables of one command or sandbox together."),
   stdinBufferBytes: limit(1 * MiB, "Input that waits for a command that does not read; past it the sender waits."),
@@ -79,10 +81,31 @@ export const LIMITS = {
   sdkInlineBytes: limit(256 * KiB, "Files up to this travel inside one RPC message; larger ones stream over HTTP."),
   sdkBacklogBytes: limit(8 * MiB, "Output held for a slow consumer where a socket cannot be paused (browsers)."),
 
+  // Database
+  databaseConnections: limit(10, "Of one orchestrator to PostgreSQL; statements take about a millisecond, so few carry many requests."),
+  databaseStatementMs: limit(15 * SECOND, "A statement that runs longer is ended: none of ours should."),
+  databaseRetryMs: limit(5 * SECOND, "How long a statement waits for a database that restarts before its caller is told."),
+  databaseOpenMs: limit(30 * SECOND, "The embedded database's first start; later ones take a third of a second."),
+  databaseLockMs: limit(5 * SECOND, "How long a start waits for the embedded database of a process that is just ending."),
+  eventPage: limit(1_000, "Events in one answer."),
+  purgeRows: limit(1_000, "Old sandboxes removed by one statement, so that it holds its locks briefly."),
+
+  // Keys
+  keyCacheMs: limit(5 * SECOND, "How long another orchestrator's revocation of a key may stay unseen."),
+  keyCacheEntries: limit(10_000, "Known and unknown keys remembered; made-up keys cannot grow it further."),
+  keyUseWriteMs: limit(30 * SECOND, "Between writes of the keys' last use."),
+
   // Sandboxes
   createMs: limit(5 * MINUTE, "A create, image pull included."),
   ttlSecondsMax: limit(30 * 24 * 3600, "A sandbox that should live longer is extended from time to time."),
   bootMs: limit(30 * SECOND, "From a machine's start to its agent's first words."),
+
+  // Machines
+  machineLogBytes: limit(256 * KiB, "What a machine's first process prints, kept for the reason of its end."),
+  lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
+  machineEndMs: limit(5 * SECOND, "For a machine's last processes to be gone after SIGKILL."),
+  machineOpenFiles: limit(1024 * KiB, "Descriptors of one process; the kernel's own default ceiling."),
+  engineReconnectMs: limit(1 * SECOND, "Between two attempts to follow the engine's events again."),
 } as const satisfies Record<string, Limit>;
 
 export type LimitName = keyof typeof LIMITS;
