@@ -19,6 +19,8 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
   readonly taken: Socket[] = [];
   /** Of every request and upgrade that arrived. */
   readonly seen: { method: string; url: string; headers: IncomingMessage["headers"] }[] = [];
+  /** Requests that are being answered. */
+  busy = 0;
   /** What to do with a new WebSocket; by default everything is echoed. */
   onWebSocket: (socket: WebSocket, url: string) => void = echo;
   /** What to do with an upgrade before a WebSocket comes of it; `true` when it was dealt with. */
@@ -26,6 +28,7 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
   readonly #directory: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #rawSockets = new WeakMap<WebSocket, Duplex>();
   readonly #lost = new AbortController();
 
   static async start(): Promise<AgentDouble> {
@@ -44,7 +47,10 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
       this.#remember(request);
       const url = request.url ?? "";
       if (this.onUpgrade(socket, url)) return;
-      webSockets.handleUpgrade(request, socket, head, (each) => this.onWebSocket(each, url));
+      webSockets.handleUpgrade(request, socket, head, (each) => {
+        this.#rawSockets.set(each, socket);
+        this.onWebSocket(each, url);
+      });
     });
     this.httpAgent = new Agent({ keepAlive: true });
     this.httpAgent.createConnection = () => connect(this.#path);
@@ -67,6 +73,13 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
       socket.once("connect", () => resolve(socket));
       socket.once("error", reject);
     });
+  }
+
+  /** The socket under a WebSocket, to write what no library would. */
+  rawSocketOf(webSocket: WebSocket): Duplex {
+    const socket = this.#rawSockets.get(webSocket);
+    if (socket === undefined) throw new Error("this WebSocket is not the double's");
+    return socket;
   }
 
   /** The machine ends: what the orchestrator learns of it. */
@@ -100,6 +113,8 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#remember(request);
+    this.busy += 1;
+    response.once("close", () => (this.busy -= 1));
     const url = new URL(request.url ?? "/", "http://agent");
     const path = this.file(url.searchParams.get("path") ?? "");
     try {
@@ -141,6 +156,6 @@ async function send(request: IncomingMessage, response: ServerResponse, path: st
     "accept-ranges": "bytes",
     ...(range === null ? {} : { "content-range": `bytes ${start}-${end}/${size}` }),
   });
-  if (request.method === "HEAD") response.end();
+  if (request.method === "HEAD" || size === 0) response.end();
   else await pipeline(createReadStream(path, { start, end, highWaterMark: 256 * 1024 }), response);
 }

@@ -79,7 +79,8 @@ async function sendTo(url: string, method: string, options: SendOptions): Promis
     ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+  const type = response.headers.get("content-type") ?? "";
+  const isJson = text !== "" && type.startsWith("application/json");
   return {
     status: response.status,
     headers: response.headers,

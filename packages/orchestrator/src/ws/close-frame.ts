@@ -7,14 +7,13 @@ export const CLOSE_CODES = { policyViolation: 1008, internalError: 1011, service
 
 /** What a close frame carries of an error: `{ code, message }` as JSON, the message cut to fit. */
 export function closeReason(error: InsienError): string {
-  let { message } = error;
-  for (;;) {
-    const text = JSON.stringify({ code: error.code, message });
-    const excess = Buffer.byteLength(text) - REASON_BYTES;
-    if (excess <= 0) return text;
-    message = message.slice(0, Math.max(0, message.length - excess - 1)) + "…";
-    if (message.length <= 1) return JSON.stringify({ code: error.code, message: "" });
+  let message = error.message.slice(0, REASON_BYTES);
+  let text = JSON.stringify({ code: error.code, message });
+  while (Buffer.byteLength(text) > REASON_BYTES) {
+    message = message.slice(0, -1);
+    text = JSON.stringify({ code: error.code, message: `${message}…` });
   }
+  return text;
 }
 
 /** A server's close frame as bytes, for sockets that no WebSocket library holds. */

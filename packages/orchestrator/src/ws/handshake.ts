@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
+import { type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import type { Duplex } from "node:stream";
-import { json } from "node:stream/consumers";
-import { type ErrorBody, InsienError, isErrorCode } from "@insien/protocol";
+import { InsienError } from "@insien/protocol";
+import { agentRefusal } from "../http/agent-request.ts";
 import type { OfferedProtocols } from "../http/authentication.ts";
 
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -38,7 +38,7 @@ export function upgradeAgent(
       resolve({ protocol: response.headers["sec-websocket-protocol"], agent, head });
     });
     request.once("response", (response) => {
-      void refusal(response).then(reject);
+      void agentRefusal(response).then(reject);
     });
     request.once("error", (error) => {
       const reason: unknown = options.signal.aborted ? options.signal.reason : undefined;
@@ -49,15 +49,6 @@ export function upgradeAgent(
     });
     request.end();
   });
-}
-
-/** The agent's own reason for saying no; it is not trusted to name an error that is not in the table. */
-async function refusal(response: IncomingMessage): Promise<InsienError> {
-  const body = (await json(response).catch(() => undefined)) as { error?: ErrorBody } | undefined;
-  const error = body?.error;
-  if (isErrorCode(error?.code)) return new InsienError(error.code, String(error.message));
-  const status = response.statusCode ?? 0;
-  return new InsienError("agent_unreachable", `The agent refused the WebSocket with status ${status}`);
 }
 
 /**

@@ -1,2 +1,131 @@
-import type { App, Door } from "../door.ts";
-export function addFileRoutes(_app: App, _door: Door): void {}
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
+import { AGENT_PATHS, fileQuery, sandboxIdParam } from "@insien/protocol";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { agentRefusal, requestAgent } from "../agent-request.ts";
+import { type App, type Door, clientGone, principalOf, sandboxIdOf } from "../door.ts";
+import { withErrors } from "../openapi.ts";
+
+const tags = ["Files"];
+const fileBytes = { content: { "application/octet-stream": { schema: z.string() } } };
+const writtenAnswer = z.object({ path: z.string(), size: z.number() });
+
+/** What the agent is told of the client's request, and the client of the agent's answer. */
+const REQUEST_HEADERS = ["range", "if-range", "if-none-match", "if-modified-since"];
+const UPLOAD_HEADERS = ["content-length", "content-type"];
+const ANSWER_HEADERS = [
+  "content-length",
+  "content-range",
+  "content-type",
+  "accept-ranges",
+  "etag",
+  "last-modified",
+];
+
+/** Files of any size, passed between client and agent as they come, in neither direction kept. */
+export function addFileRoutes(app: App, door: Door): void {
+  // Whatever a file's type is, its bytes are not for this server to read.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+
+  const common = { params: sandboxIdParam, querystring: fileQuery };
+  for (const method of ["GET", "HEAD"] as const) {
+    app.route({
+      method,
+      url: "/api/v1/sandboxes/:id/files",
+      schema: {
+        tags,
+        summary: method === "GET" ? "Download a file, or a range of it" : "A file's size",
+        ...common,
+        response: withErrors({ 200: fileBytes, 206: fileBytes }),
+      },
+      handler: (request, reply) => download(door, request, reply),
+    });
+  }
+  app.route({
+    method: "PUT",
+    url: "/api/v1/sandboxes/:id/files",
+    config: { streamsBody: true },
+    schema: {
+      tags,
+      summary: "Upload a file of any size; it appears whole or not at all",
+      consumes: ["application/octet-stream"],
+      ...common,
+      response: withErrors({ 200: writtenAnswer }),
+    },
+    handler: (request, reply) => upload(door, request, reply),
+  });
+}
+
+interface FileRequest {
+  params: z.infer<typeof sandboxIdParam>;
+  query: z.infer<typeof fileQuery>;
+}
+
+async function download(door: Door, request: FastifyRequest, reply: FastifyReply) {
+  giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
+  const headers = picked(request.headers, REQUEST_HEADERS);
+  const response = await askAgent(door, request, reply, headers);
+  return relay(response, request, reply);
+}
+
+async function upload(door: Door, request: FastifyRequest, reply: FastifyReply) {
+  giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
+  const headers = picked(request.headers, [...REQUEST_HEADERS, ...UPLOAD_HEADERS]);
+  const response = await askAgent(door, request, reply, headers);
+  // An agent that refuses has stopped reading; the rest of the upload must not hold its connection.
+  if ((response.statusCode ?? 0) >= 400) void reply.header("connection", "close");
+  return relay(response, request, reply);
+}
+
+async function askAgent(
+  door: Door,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  headers: Record<string, string>,
+): Promise<IncomingMessage> {
+  const { params, query } = request as FileRequest;
+  const signal = clientGone(reply);
+  const id = sandboxIdOf(params.id);
+  const connector = await door.application.sandboxes.connect(principalOf(request), id, { signal });
+  const search = new URLSearchParams({ path: query.path });
+  if (query.mode !== undefined) search.set("mode", query.mode);
+  if (query.user !== undefined) search.set("user", query.user);
+  const path = `${AGENT_PATHS.files}?${search}`;
+  return requestAgent(connector, { method: request.method, path, headers, signal }, (toAgent) => {
+    if (request.method !== "PUT") toAgent.end();
+    // A failure on either side ends both, and is told by the request's own error event.
+    else pipeline(request.raw, toAgent).catch((error: Error) => toAgent.destroy(error));
+  });
+}
+
+async function relay(response: IncomingMessage, request: FastifyRequest, reply: FastifyReply) {
+  const status = response.statusCode ?? 502;
+  if (status >= 400 && request.method !== "HEAD") throw await agentRefusal(response);
+  void reply.code(status).headers(picked(response.headers, ANSWER_HEADERS));
+  if (request.method === "GET" && response.headers["content-type"] === undefined) {
+    void reply.type("application/octet-stream");
+  }
+  return reply.send(response);
+}
+
+function picked(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    const value = headers[name];
+    if (typeof value === "string") found[name] = value;
+  }
+  return found;
+}
+
+/** Ends a transfer that moves no byte for too long; the socket's own timer counts both directions. */
+function giveUpWhenIdle(socket: Socket, reply: FastifyReply, transferIdleMs: number): void {
+  const giveUp = () => socket.destroy();
+  socket.setTimeout(transferIdleMs, giveUp);
+  reply.raw.once("close", () => {
+    socket.off("timeout", giveUp);
+    socket.setTimeout(0);
+  });
+}

@@ -1,0 +1,58 @@
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from "node:http";
+import { type ErrorBody, InsienError, isErrorCode } from "@insien/protocol";
+import type { AgentConnector } from "../line/agent-connector.ts";
+
+/** How much of an agent's refusal is read. */
+const REFUSAL_BYTES = 64 * 1024;
+
+/**
+ * Sends a request down a machine's line and gives the answer once its headers are there. `send`
+ * writes and ends the body. Throws what the line or the lost machine says, as an error of the table.
+ */
+export function requestAgent(
+  connector: AgentConnector,
+  options: RequestOptions & { signal: AbortSignal },
+  send: (request: ClientRequest) => void,
+): Promise<IncomingMessage> {
+  const signal = AbortSignal.any([options.signal, connector.lost]);
+  return new Promise((resolve, reject) => {
+    const toAgent = request({ ...options, agent: connector.httpAgent, host: "agent", signal });
+    toAgent.once("response", resolve);
+    toAgent.once("error", (error) => reject(asLineError(error, signal)));
+    send(toAgent);
+  });
+}
+
+export function asLineError(error: unknown, signal: AbortSignal): InsienError {
+  if (error instanceof InsienError) return error;
+  const reason: unknown = signal.aborted ? signal.reason : undefined;
+  if (reason instanceof InsienError) return reason;
+  return new InsienError("connection_lost", "The connection to the sandbox's agent broke", {
+    cause: error,
+  });
+}
+
+/** An agent's error answer. The agent is not trusted: its codes must be in the table. */
+export async function agentRefusal(response: IncomingMessage): Promise<InsienError> {
+  const error = await refusalBody(response);
+  if (isErrorCode(error?.code)) {
+    const { details } = error;
+    const message = String(error.message);
+    return new InsienError(error.code, message, details === undefined ? {} : { details });
+  }
+  return new InsienError("internal", `The agent answered with status ${response.statusCode}`);
+}
+
+async function refusalBody(response: IncomingMessage): Promise<ErrorBody | undefined> {
+  let text = "";
+  try {
+    for await (const chunk of response.setEncoding("utf8")) {
+      text += String(chunk);
+      // Leaving the loop early ends the connection, so a chatty agent is not read on.
+      if (text.length > REFUSAL_BYTES) return undefined;
+    }
+    return (JSON.parse(text) as { error?: ErrorBody }).error;
+  } catch {
+    return undefined;
+  }
+}

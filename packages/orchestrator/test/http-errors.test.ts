@@ -1,0 +1,277 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { ERRORS, InsienError, errorAnswer, isErrorCode } from "@insien/protocol";
+import { waitFor } from "@insien/test-kit";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { OWNER_KEY, STRANGER_KEY } from "./application-double.ts";
+import { type HttpFixture, startHttpFixture } from "./http-fixture.ts";
+
+let fixture: HttpFixture;
+beforeEach(async () => {
+  fixture = await startHttpFixture();
+});
+afterEach(async () => {
+  await fixture[Symbol.asyncDispose]();
+});
+
+/** Sends text as it is and gives all that comes back until the server closes. */
+async function raw(text: string, url = fixture.url): Promise<string> {
+  const socket = connect(Number(new URL(url).port), "127.0.0.1");
+  socket.write(text);
+  let answer = "";
+  socket.on("data", (chunk) => (answer += String(chunk)));
+  socket.on("error", () => undefined);
+  await once(socket, "close");
+  return answer;
+}
+
+describe("every route", () => {
+  const anId = "abcdefghij0123456789";
+  const pathOf = (url: string) => url.replace(":id", anId).replace(":port", "80");
+
+  test("wants a key, save the open ones, and hides sandboxes from strangers", async () => {
+    expect(fixture.server.routes.length).toBeGreaterThan(20);
+    const open = fixture.server.routes.filter(({ auth }) => auth === "open");
+    expect(new Set(open.map(({ url }) => url))).toEqual(
+      new Set(["/health", "/openapi.json", "/docs"]),
+    );
+    const mine = await fixture.newSandbox();
+    for (const { method, url, auth } of fixture.server.routes) {
+      const without = await fixture.send(method, pathOf(url), { key: null });
+      const name = `${method} ${url}`;
+      expect([name, without.status]).toEqual([name, auth === "open" ? 200 : 401]);
+      if (!url.includes("sandbox") || !url.includes(":id")) continue;
+      const path = `${pathOf(url).replace(anId, mine)}?path=x`;
+      const body = { cmd: "id", ttl_seconds: 5 };
+      const bodies: Record<string, object> = {
+        "/exec": { cmd: "id" },
+        "/timeout": { ttl_seconds: 5 },
+      };
+      const tail = Object.keys(bodies).find((end) => url.endsWith(end));
+      const stranger = await fixture.send(method, url.endsWith("/events") ? path.split("?")[0] ?? "" : path, {
+        key: STRANGER_KEY,
+        ...(tail === undefined ? {} : { body: bodies[tail] ?? body }),
+      });
+      expect([name, stranger.status]).toEqual([name, 404]);
+    }
+  });
+
+  test("gives the error shape without a key, and says how to send one", async () => {
+    const { headers, body } = await fixture.send("GET", "/api/v1/sandboxes", { key: null });
+    const { error } = errorAnswer.strict().parse(body);
+    expect(error).toMatchObject({ code: "unauthorized", hint: ERRORS.unauthorized.hint });
+    expect(error.requestId).toBe(headers.get("x-request-id"));
+    expect(headers.get("www-authenticate")).toContain("Bearer");
+  });
+
+  test("takes Authorization: Bearer too", async () => {
+    const headers = { authorization: `Bearer ${OWNER_KEY}` };
+    expect((await fixture.send("GET", "/api/v1/sandboxes", { key: null, headers })).status).toBe(200);
+  });
+});
+
+describe("a bad request names what is wrong", () => {
+  const create = (body: unknown) => fixture.send("POST", "/api/v1/sandboxes", { body });
+
+  test.each([
+    [{ ttlSeconds: 5 }, "/ttlSeconds", "unknown field 'ttlSeconds': did you mean 'ttl_seconds'?"],
+    [{ env: {} }, "/env", "unknown field 'env': did you mean 'environment'?"],
+    [{ resources: { memroy: "1g" } }, "/resources/memroy", "did you mean 'memory'?"],
+    [{ resources: { memory: "lots" } }, "/resources/memory", "resources.memory: must be a size from 32m"],
+    [{ name: 5 }, "/name", "name: expected string, received number"],
+    [{ resources: { quantum: 1 } }, "/resources/quantum", "it may have cpu, memory, pids"],
+    [[], "", "body: expected object, received array"],
+  ])("%j", async (body, pointer, message) => {
+    const { status, body: answer } = await create(body);
+    expect(status).toBe(400);
+    expect(answer.error).toMatchObject({ code: "invalid_request", details: { in: "body", pointer } });
+    expect(answer.error.message).toContain(message);
+  });
+
+  test("in the query and in the path too", async () => {
+    const query = await fixture.send("GET", "/api/v1/sandboxes?limit=0&stat=running");
+    expect(query.body.error).toMatchObject({ code: "invalid_request", details: { in: "query" } });
+    const path = await fixture.send("GET", "/api/v1/sandboxes/NOT-AN-ID");
+    expect([path.status, path.body.error.message]).toEqual([
+      400,
+      "id: must be a sandbox id: lower-case letters and digits",
+    ]);
+  });
+
+  test("a missing field is said to be missing", async () => {
+    const { body } = await fixture.send("POST", "/api/v1/keys", { body: {} });
+    expect(body.error.message).toBe("name: is missing; expected string");
+  });
+
+  test("broken JSON, another type, a body past the limit", async () => {
+    const broken = await fixture.send("POST", "/sandbox/create", { body: "{no" });
+    expect([broken.status, broken.body.error.code]).toEqual([400, "invalid_request"]);
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const form = await fixture.send("POST", "/sandbox/create", { body: "a=b", headers });
+    expect([form.status, form.body.error.code]).toEqual([415, "unsupported_media_type"]);
+    const large = await create({ name: "x".repeat(1024 * 1024) });
+    expect([large.status, large.body.error.code]).toEqual([413, "payload_too_large"]);
+  });
+
+  test("a body that would change what objects inherit is refused", async () => {
+    const { status } = await create('{"metadata":{"__proto__":{"admin":true}}}');
+    expect(status).toBe(400);
+  });
+});
+
+describe("answers to what is not there or went wrong", () => {
+  test("an unknown route and an unreadable address are JSON too", async () => {
+    const unknown = await fixture.send("GET", "/api/v2/things?api_key=secret", { key: null });
+    expect([unknown.status, unknown.body.error.code]).toEqual([404, "route_not_found"]);
+    expect(unknown.body.error.message).toBe("There is no GET /api/v2/things here");
+    const unreadable = await fixture.send("GET", "/sandbox/%zz/status");
+    expect([unreadable.status, unreadable.body.error.code]).toEqual([400, "invalid_request"]);
+    expect((await fixture.send("PATCH", "/api/v1/sandboxes")).status).toBe(404);
+  });
+
+  test("what the application throws keeps its code; a defect says nothing of its inside", async () => {
+    fixture.application.fail = new InsienError("no_capacity", "All 4 machines are taken", {
+      details: { retryAfterSeconds: 3 },
+    });
+    const busy = await fixture.send("POST", "/sandbox/create");
+    expect([busy.status, busy.headers.get("retry-after")]).toEqual([503, "3"]);
+    expect(busy.body.error).toMatchObject({ code: "no_capacity", details: { retryAfterSeconds: 3 } });
+
+    fixture.application.fail = new Error("password=hunter2 in SQL");
+    const defect = await fixture.send("POST", "/sandbox/create");
+    expect([defect.status, defect.body.error.code]).toEqual([500, "internal"]);
+    expect(JSON.stringify(defect.body)).not.toContain("hunter2");
+    expect(fixture.logged()).toContain(defect.body.error.requestId);
+    expect(isErrorCode(defect.body.error.code)).toBe(true);
+  });
+
+  test("a client's request id is kept when it is harmless", async () => {
+    const given = await fixture.send("GET", "/health", { headers: { "x-request-id": "trace-1.a" } });
+    expect(given.headers.get("x-request-id")).toBe("trace-1.a");
+    const odd = await fixture.send("GET", "/health", { headers: { "x-request-id": "a b{}" } });
+    expect(odd.headers.get("x-request-id")).toMatch(/^[a-z0-9]{20}$/);
+  });
+});
+
+describe("rates", () => {
+  test("of requests per key, with Retry-After", async () => {
+    await using narrow = await startHttpFixture({ limits: { requestsPerMinute: 3 } });
+    for (let count = 0; count < 3; count += 1) {
+      expect((await narrow.send("GET", "/api/v1/sandboxes")).status).toBe(200);
+    }
+    const refused = await narrow.send("GET", "/api/v1/sandboxes");
+    expect([refused.status, refused.body.error.code]).toEqual([429, "rate_limited"]);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await narrow.send("GET", "/api/v1/sandboxes", { key: STRANGER_KEY })).status).toBe(200);
+    expect((await narrow.send("GET", "/health")).status).toBe(200);
+  });
+
+  test("of wrong keys per address, on REST and WebSocket alike; keys known good still pass", async () => {
+    await using narrow = await startHttpFixture({ limits: { failedSignInsPerMinute: 2 } });
+    const id = await narrow.newSandbox();
+    expect((await narrow.send("GET", "/api/v1/sandboxes", { key: "guess1" })).status).toBe(401);
+    const socket = new WebSocket(`${narrow.webSocketUrl}/agent/${id}?api_key=guess2`);
+    const [, response] = await once(socket, "unexpected-response");
+    expect(response.statusCode).toBe(401);
+    const third = await narrow.send("GET", "/api/v1/sandboxes", { key: "guess3" });
+    expect([third.status, third.headers.get("retry-after")]).toEqual([429, "30"]);
+    expect((await narrow.send("GET", "/api/v1/sandboxes")).status).toBe(200);
+    expect((await narrow.send("GET", "/api/v1/sandboxes", { key: null })).status).toBe(401);
+  });
+});
+
+describe("slow and broken clients", () => {
+  test("headers that dribble are cut off with 408, a body that never ends is dropped", async () => {
+    await using strict = await startHttpFixture({
+      limits: { requestHeadersMs: 100, requestBodyMs: 100 },
+    });
+    const half = await raw("GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ", strict.url);
+    expect(half).toMatch(/^HTTP\/1.1 408 /);
+    const silent = await raw("", strict.url);
+    expect(silent).toMatch(/^HTTP\/1.1 408 /);
+    const body = [
+      "POST /sandbox/create HTTP/1.1",
+      "Host: x",
+      `X-API-Key: ${OWNER_KEY}`,
+      "Content-Type: application/json",
+      "Content-Length: 100",
+    ];
+    await raw(`${body.join("\r\n")}\r\n\r\n{`, strict.url);
+  });
+
+  test("headers too large and bytes that are no HTTP get an answer in the error shape", async () => {
+    const large = await raw(`GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(20_000)}\r\n\r\n`);
+    expect(large).toMatch(/^HTTP\/1.1 431 /);
+    const nonsense = await raw("this is not HTTP\r\n\r\n");
+    expect(nonsense).toMatch(/^HTTP\/1.1 400 /);
+    const body: unknown = JSON.parse(nonsense.split("\r\n\r\n")[1] ?? "");
+    expect(errorAnswer.parse(body).error.code).toBe("invalid_request");
+  });
+});
+
+test("no key and no secret reaches the log, however it was sent", async () => {
+  const id = await fixture.newSandbox();
+  await fixture.send("GET", `/api/v1/sandboxes?api_key=${OWNER_KEY}`, { key: "wr0ng-guess" });
+  await fixture.send("GET", "/nowhere", { headers: { authorization: `Bearer ${OWNER_KEY}` } });
+  await fixture.send("POST", "/sandbox/create", { body: { environment: { TOKEN: "env-s3cret" } } });
+  const offers = [`insien.key.${OWNER_KEY}`];
+  const socket = new WebSocket(`${fixture.webSocketUrl}/agent/${id}?api_key=${OWNER_KEY}`, offers);
+  await once(socket, "open");
+  socket.terminate();
+  await waitFor(() => fixture.logged().includes('"upgrade"'), { describe: "the upgrade's log line" });
+  expect(fixture.logged().split("\n").length).toBeGreaterThan(4);
+  for (const secret of [OWNER_KEY, "wr0ng-guess", "env-s3cret"]) {
+    expect(fixture.logged()).not.toContain(secret);
+  }
+});
+
+describe("pages of other origins", () => {
+  const preflight = (url: string, origin: string) =>
+    fetch(`${url}/api/v1/sandboxes`, {
+      method: "OPTIONS",
+      headers: { origin, "access-control-request-method": "POST" },
+    });
+
+  test("may call with a key and never with credentials", async () => {
+    const allowed = await preflight(fixture.url, "https://a.example");
+    expect(allowed.status).toBe(204);
+    expect(allowed.headers.get("access-control-allow-origin")).toBe("*");
+    expect(allowed.headers.get("access-control-allow-headers")).toContain("x-api-key");
+    expect(allowed.headers.get("access-control-allow-credentials")).toBeNull();
+    const answer = await fixture.send("GET", "/api/v1/sandboxes", { headers: { origin: "https://a.example" } });
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
+  test("only the listed ones, where there is a list", async () => {
+    await using listed = await startHttpFixture({ config: { corsOrigins: ["https://a.example"] } });
+    const named = await preflight(listed.url, "https://a.example");
+    expect(named.headers.get("access-control-allow-origin")).toBe("https://a.example");
+    const other = await preflight(listed.url, "https://b.example");
+    expect(other.headers.get("access-control-allow-origin")).toBeNull();
+  });
+});
+
+test("close lets a running create finish, within its bound", async () => {
+  await using closing = await startHttpFixture({ limits: { closeMs: 500 } });
+  const gate = Promise.withResolvers<void>();
+  closing.application.creating = gate.promise;
+  const created = closing.send("POST", "/sandbox/create");
+  await waitFor(() => closing.application.createSignals.length === 1);
+  const closed = closing.server.close();
+  gate.resolve();
+  expect((await created).status).toBe(200);
+  await closed;
+  await expect(fetch(`${closing.url}/health`)).rejects.toThrow();
+});
+
+test("close ends what does not finish", async () => {
+  await using closing = await startHttpFixture({ limits: { closeMs: 100 } });
+  const gate = Promise.withResolvers<void>();
+  closing.application.creating = gate.promise;
+  const created = closing.send("POST", "/sandbox/create").catch((error: unknown) => error);
+  await waitFor(() => closing.application.createSignals.length === 1);
+  await closing.server.close();
+  expect(await created).toBeInstanceOf(Error);
+  gate.resolve();
+});
