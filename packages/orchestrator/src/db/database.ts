@@ -1,0 +1,119 @@
+/**
+ * The database of an installation: an embedded one in the data directory, or the PostgreSQL that
+ * DATABASE_URL names. Everything above sees the same tables and the same errors.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { InsienError, LIMITS } from "@insien/protocol";
+import { sql } from "drizzle-orm";
+import { apiKeyRows, type ApiKeyRows } from "./api-keys.ts";
+import { connect, openPool, type Connection } from "./connection.ts";
+import { EmbeddedServer } from "./embedded/embedded-server.ts";
+import { eventRows, type EventRows } from "./events.ts";
+import { installationRows, type InstallationRows } from "./installation.ts";
+import { migrate } from "./migrate.ts";
+import { nodeRows, type NodeRows } from "./nodes.ts";
+import { sandboxRows, type SandboxRows } from "./sandboxes.ts";
+
+export interface Database extends AsyncDisposable {
+  readonly kind: "embedded" | "postgresql";
+  readonly sandboxes: SandboxRows;
+  readonly events: EventRows;
+  readonly apiKeys: ApiKeyRows;
+  readonly nodes: NodeRows;
+  readonly installation: InstallationRows;
+  /** Throws `database_unavailable` when the database does not answer. */
+  ping(): Promise<void>;
+  /** For the embedded database: the process that serves it, to be named in `insien doctor` and tests. */
+  readonly serverPid: number | undefined;
+}
+
+export interface DatabaseOptions {
+  /** Home of the embedded database; it makes `database/` in it. */
+  dataDirectory: string;
+  /** A PostgreSQL to be used instead: `postgresql://user@host/name`, or `?host=/directory` for a unix socket. */
+  url?: string | undefined;
+}
+
+/** Opens the database and brings its tables up to date. Throws `conflict` when another process has the embedded one open. */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  return options.url === undefined
+    ? openEmbedded(options.dataDirectory)
+    : openPostgresql(options.url);
+}
+
+async function openPostgresql(url: string): Promise<Database> {
+  const pool = openPool({
+    connectionString: url,
+    statement_timeout: LIMITS.databaseStatementMs.value,
+    idle_in_transaction_session_timeout: LIMITS.databaseStatementMs.value,
+  });
+  const connection = connect(pool, () => Promise.resolve());
+  return assemble(
+    "postgresql",
+    connection,
+    () => undefined,
+    () => Promise.resolve(),
+  );
+}
+
+async function openEmbedded(dataDirectory: string): Promise<Database> {
+  const directory = join(dataDirectory, "database");
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const server = await EmbeddedServer.start(directory);
+  const pool = openPool({
+    host: server.socketDirectory,
+    user: "postgres",
+    database: "postgres",
+    ssl: false,
+    // It is a single session, so a second connection would only wait for the first.
+    max: 1,
+    idleTimeoutMillis: 0,
+  });
+  const connection = connect(pool, () => server.ready());
+  return assemble(
+    "embedded",
+    connection,
+    () => server.pid,
+    () => server[Symbol.asyncDispose](),
+  );
+}
+
+async function assemble(
+  kind: Database["kind"],
+  connection: Connection,
+  serverPid: () => number | undefined,
+  closeServer: () => Promise<void>,
+): Promise<Database> {
+  const close = async (): Promise<void> => {
+    await connection.pool.end();
+    await closeServer();
+  };
+  try {
+    await migrate(connection);
+  } catch (error) {
+    await close();
+    throw explainOpening(error);
+  }
+  return {
+    kind,
+    get serverPid() {
+      return serverPid();
+    },
+    sandboxes: sandboxRows(connection),
+    events: eventRows(connection),
+    apiKeys: apiKeyRows(connection),
+    nodes: nodeRows(connection),
+    installation: installationRows(connection),
+    ping: async () => {
+      await connection.read(() => connection.drizzle.execute(sql`select 1`));
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function explainOpening(error: unknown): unknown {
+  if (!(error instanceof InsienError)) return error;
+  const reason = error.cause instanceof Error ? `: ${error.cause.message}` : "";
+  return new InsienError(error.code, `${error.message}${reason}`, { cause: error });
+}

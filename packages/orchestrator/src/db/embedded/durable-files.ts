@@ -1,0 +1,24 @@
+import { fdatasyncSync } from "node:fs";
+import type { PGlite } from "@electric-sql/pglite";
+import { NodeFS } from "@electric-sql/pglite/nodefs";
+
+type Setup = Parameters<NodeFS["init"]>[1];
+
+/**
+ * PGlite's directory on disk, where `fsync` reaches the disk. PGlite's own leaves it out, so that a
+ * power cut could lose rows that were acknowledged, or the whole database.
+ */
+export class DurableFiles extends NodeFS {
+  override async init(database: PGlite, options: Setup): Promise<{ emscriptenOpts: Setup }> {
+    const result = await super.init(database, options);
+    result.emscriptenOpts.preRun?.push((module) => {
+      const operations: Record<string, unknown> = Reflect.get(module.FS, "filesystems").NODEFS
+        .stream_ops;
+      operations["fsync"] = (stream: { nfd: number }): number => {
+        fdatasyncSync(stream.nfd);
+        return 0;
+      };
+    });
+    return result;
+  }
+}

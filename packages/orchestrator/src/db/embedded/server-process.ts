@@ -1,0 +1,89 @@
+/**
+ * The child process that is the embedded database: PGlite behind a unix socket. It lives exactly as
+ * long as its parent does: the channel between them closes even when the parent is killed.
+ */
+import { rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { lockDirectory } from "./directory-lock.ts";
+import { DurableFiles } from "./durable-files.ts";
+import { inTransaction, WireDoor } from "./wire.ts";
+
+export type ServerMessage = { type: "listening" } | { type: "failed"; message: string };
+
+const MINUTE_MS = 60_000;
+const CHECKPOINT_MS = MINUTE_MS;
+const VACUUM_MS = 60 * MINUTE_MS;
+
+/** A hundredth of PGlite's default memory: the tables are small and the page cache is the kernel's. */
+const SETTINGS = [
+  "shared_buffers=4MB",
+  "wal_buffers=1MB",
+  "max_connections=4",
+  "work_mem=2MB",
+  "maintenance_work_mem=8MB",
+  // The only way of syncing the write-ahead log that reaches `DurableFiles`.
+  "wal_sync_method=fsync",
+];
+
+const [, , directory = ".", socketPath = "", lockWaitMs = "0"] = process.argv;
+
+// From here on, a parent that is gone ends this process however far it got.
+process.once("disconnect", () => process.exit(0));
+// Ctrl-C reaches the whole process group; the parent decides when its database ends.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => {});
+
+try {
+  lockDirectory(directory, process.ppid, Number(lockWaitMs));
+  await serve(await openFiles(join(directory, "data")));
+} catch (error) {
+  tell({ type: "failed", message: error instanceof Error ? error.message : String(error) });
+  process.exitCode = 1;
+  process.disconnect();
+}
+
+async function openFiles(dataDirectory: string): Promise<PGlite> {
+  const parameters = PGlite.defaultStartParams.filter((parameter) => parameter !== "-F");
+  return PGlite.create({
+    fs: new DurableFiles(dataDirectory),
+    startParams: [...parameters, ...SETTINGS.flatMap((setting) => ["-c", setting])],
+  });
+}
+
+async function serve(database: PGlite): Promise<void> {
+  const door = new WireDoor(database);
+  const server = createServer({ noDelay: true }, (socket) => door.accept(socket));
+  // The lock is ours, so a socket that lies there belongs to nobody.
+  rmSync(socketPath, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(socketPath, resolve);
+  });
+  keepHouse(database);
+  process.removeAllListeners("disconnect");
+  process.once("disconnect", () => void close(database));
+  tell({ type: "listening" });
+}
+
+/** PGlite has no background processes, so checkpoints and vacuums are asked for. */
+function keepHouse(database: PGlite): void {
+  const now = (statement: string) => () => {
+    if (!inTransaction(database)) void database.exec(statement);
+  };
+  setInterval(now("checkpoint"), CHECKPOINT_MS).unref();
+  setInterval(now("vacuum (analyze)"), VACUUM_MS).unref();
+}
+
+/** Every commit is on disk already: a clean end only spares the next start a recovery. */
+async function close(database: PGlite): Promise<void> {
+  try {
+    await database.close();
+  } finally {
+    process.exit(0);
+  }
+}
+
+function tell(message: ServerMessage): void {
+  process.send?.(message);
+}

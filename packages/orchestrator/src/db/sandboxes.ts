@@ -1,0 +1,282 @@
+import { LIMITS, type MachineId, type SandboxId, type SandboxState } from "@insien/protocol";
+import { and, asc, desc, eq, isNotNull, lt, ne, or, sql, type SQL } from "drizzle-orm";
+import type { Connection } from "./connection.ts";
+import { decodeCursor, encodeCursor } from "./cursor.ts";
+import type { NewEvent } from "./events.ts";
+import { placeholders, withNulls, withoutNulls, type Absent } from "./records.ts";
+import { sandboxEvents, sandboxes } from "./schema.ts";
+
+type Row = typeof sandboxes.$inferSelect;
+type FlatRecord = Omit<Absent<Row>, "cpu" | "memoryBytes" | "pids">;
+
+/** A sandbox as stored: what its owner sees, and what the reconcilers need. */
+export interface SandboxRecord extends FlatRecord {
+  limits: { cpu: number; memoryBytes: number; pids: number };
+}
+
+const CHANGEABLE = [
+  "name",
+  "state",
+  "stateReason",
+  "desiredState",
+  "machineId",
+  "nodeId",
+  "startedAt",
+  "endedAt",
+  "expiresAt",
+  "idleTimeoutSeconds",
+] as const;
+
+/** What a transition may change. A key that is present with `undefined` clears its value. */
+export type SandboxChanges = { [Key in (typeof CHANGEABLE)[number]]?: SandboxRecord[Key] };
+
+export interface SandboxPage {
+  items: SandboxRecord[];
+  nextCursor: string | undefined;
+}
+
+export interface SandboxRows {
+  /** Stores a new sandbox (its version becomes 1) and its first event, in one round trip. */
+  insert(sandbox: Omit<SandboxRecord, "version">, event: NewEvent): Promise<SandboxRecord>;
+  get(id: SandboxId): Promise<SandboxRecord | undefined>;
+  /**
+   * Newest first; destroyed ones only when asked for by `state`. Throws `invalid_request` for a
+   * cursor that no page of the same list gave.
+   */
+  list(
+    ownerId: string,
+    query: { state?: SandboxState; limit?: number; cursor?: string },
+  ): Promise<SandboxPage>;
+  /**
+   * Changes a sandbox and appends the event that tells of it, in one round trip. Gives the sandbox
+   * as it is then, or `undefined` when someone else changed it since `sandbox` was read: read again
+   * and decide anew.
+   */
+  transition(
+    sandbox: SandboxRecord,
+    changes: SandboxChanges,
+    event: NewEvent,
+  ): Promise<SandboxRecord | undefined>;
+  /** Notes activity of many sandboxes at once. Moves times forward only and changes no version. */
+  touch(activity: ReadonlyMap<SandboxId, Date>): Promise<void>;
+  /** Sandboxes whose time is over: past their expiry, or running and idle too long. The longest due first. */
+  due(now: Date, limit: number): Promise<Array<SandboxRecord & { cause: "expired" | "idle" }>>;
+  byMachines(machineIds: readonly MachineId[]): Promise<SandboxRecord[]>;
+  /** All of a node, but destroyed ones. */
+  ofNode(nodeId: string): Promise<SandboxRecord[]>;
+  /** Those of a node on which something is still to be done: in between two states, or not where they should be. */
+  unsettled(nodeId: string): Promise<SandboxRecord[]>;
+  countLive(ownerId: string): Promise<number>;
+  /** Forgets sandboxes, and their events, that ended before an instant; at most LIMITS.purgeRows a call. Gives how many. */
+  purge(endedBefore: Date): Promise<number>;
+}
+
+export function sandboxRows(connection: Connection): SandboxRows {
+  const { read, write } = connection;
+  const get = prepareGet(connection);
+  const due = prepareDue(connection);
+  const select = selectSandboxes(connection);
+
+  return {
+    ...writers(connection),
+    get: async (id) => {
+      const [row] = await read(() => get.execute({ id }));
+      return row === undefined ? undefined : toRecord(row);
+    },
+    list: (ownerId, query) => list(connection, ownerId, query),
+    due: async (now, limit) => {
+      const rows = await read(() => due.execute({ now, limit }));
+      return rows.map(({ expired, sandbox }) => ({
+        ...toRecord(sandbox),
+        cause: expired ? ("expired" as const) : ("idle" as const),
+      }));
+    },
+    byMachines: (machineIds) => select(sql`${sandboxes.machineId} = any(${sql.param(machineIds)})`),
+    ofNode: (nodeId) => select(and(eq(sandboxes.nodeId, nodeId), LIVE)),
+    unsettled: (nodeId) => select(and(eq(sandboxes.nodeId, nodeId), LIVE, UNSETTLED)),
+    countLive: async (ownerId) =>
+      read(() => connection.drizzle.$count(sandboxes, and(eq(sandboxes.ownerId, ownerId), LIVE))),
+    purge: async (endedBefore) => {
+      const old = connection.drizzle
+        .select({ id: sandboxes.id })
+        .from(sandboxes)
+        .where(and(eq(sandboxes.state, "destroyed"), lt(sandboxes.endedAt, endedBefore)))
+        .limit(LIMITS.purgeRows.value);
+      const removed = await write(() =>
+        connection.drizzle.delete(sandboxes).where(sql`${sandboxes.id} in ${old}`),
+      );
+      return removed.rowCount ?? 0;
+    },
+  };
+}
+
+// The literal matches the condition of the partial indexes; a parameter would not.
+const LIVE: SQL = sql`${sandboxes.state} <> 'destroyed'`;
+const UNSETTLED: SQL = sql`(${sandboxes.state} not in ('running', 'paused', 'stopped', 'failed')
+  or ${sandboxes.desiredState} <> ${sandboxes.state})`;
+
+function writers(connection: Connection): Pick<SandboxRows, "insert" | "transition" | "touch"> {
+  const insert = prepareInsert(connection);
+  const transition = prepareTransition(connection);
+  const touch = prepareTouch(connection);
+  const { write, read } = connection;
+  return {
+    insert: async (sandbox, event) => {
+      const record = { ...sandbox, version: 1 };
+      await write(() => insert.execute({ ...toRow(record), ...eventValues(event) }));
+      return record;
+    },
+    transition: async (sandbox, changes, event) => {
+      const record = { ...sandbox, ...changes, version: sandbox.version + 1 };
+      const values = { ...toRow(record), ...eventValues(event), expectedVersion: sandbox.version };
+      const done = await write(() => transition.execute(values));
+      return done.length === 0 ? undefined : record;
+    },
+    touch: async (activity) => {
+      if (activity.size === 0) return;
+      await read(() =>
+        touch.execute({ ids: [...activity.keys()], instants: [...activity.values()] }),
+      );
+    },
+  };
+}
+
+/** The columns of `sandbox_events` for `select … from` the change that the event tells of. */
+const EVENT_OF_CHANGE = sql`
+  nextval('sandbox_events_sequence_seq'), id,
+  ${sql.placeholder("eventType")}::text,
+  ${sql.placeholder("eventAt")}::timestamptz,
+  ${sql.placeholder("eventData")}::jsonb`;
+
+const eventValues = (event: NewEvent): Record<string, unknown> => ({
+  eventType: event.type,
+  eventAt: event.at ?? new Date(),
+  eventData: event.data ?? {},
+});
+
+function prepareInsert({ drizzle }: Connection) {
+  const inserted = drizzle
+    .$with("inserted")
+    .as(drizzle.insert(sandboxes).values(placeholders(sandboxes)).returning({ id: sandboxes.id }));
+  return drizzle
+    .with(inserted)
+    .insert(sandboxEvents)
+    .select(sql`select ${EVENT_OF_CHANGE} from inserted`)
+    .returning({ sequence: sandboxEvents.sequence })
+    .prepare("sandbox_insert");
+}
+
+function prepareTransition({ drizzle }: Connection) {
+  const updated = drizzle.$with("updated").as(
+    drizzle
+      .update(sandboxes)
+      .set(placeholders(sandboxes, [...CHANGEABLE, "version"]))
+      .where(
+        and(
+          eq(sandboxes.id, sql.placeholder("id")),
+          eq(sandboxes.version, sql.placeholder("expectedVersion")),
+        ),
+      )
+      .returning({ id: sandboxes.id }),
+  );
+  return drizzle
+    .with(updated)
+    .insert(sandboxEvents)
+    .select(sql`select ${EVENT_OF_CHANGE} from updated`)
+    .returning({ sequence: sandboxEvents.sequence })
+    .prepare("sandbox_transition");
+}
+
+function prepareTouch({ drizzle }: Connection) {
+  const activity = sql`unnest(
+    ${sql.placeholder("ids")}::text[], ${sql.placeholder("instants")}::timestamptz[]
+  ) as activity (id, instant)`;
+  return drizzle
+    .update(sandboxes)
+    .set({ lastActivityAt: sql`greatest(${sandboxes.lastActivityAt}, activity.instant)` })
+    .from(activity)
+    .where(and(sql`${sandboxes.id} = activity.id`, LIVE))
+    .prepare("sandbox_touch");
+}
+
+function prepareGet({ drizzle }: Connection) {
+  return drizzle
+    .select()
+    .from(sandboxes)
+    .where(eq(sandboxes.id, sql.placeholder("id")))
+    .prepare("sandbox_get");
+}
+
+function prepareDue({ drizzle }: Connection) {
+  const now = sql`${sql.placeholder("now")}::timestamptz`;
+  const expired = sql<boolean>`coalesce(${sandboxes.expiresAt} <= ${now}, false)`;
+  const idleUntil = sql`${sandboxes.lastActivityAt} + ${sandboxes.idleTimeoutSeconds} * interval '1 second'`;
+  const idle = and(
+    eq(sandboxes.state, "running"),
+    sql`${sandboxes.idleTimeoutSeconds} > 0`,
+    sql`${idleUntil} <= ${now}`,
+  );
+  return drizzle
+    .select({ sandbox: sandboxes, expired })
+    .from(sandboxes)
+    .where(
+      and(
+        LIVE,
+        ne(sandboxes.desiredState, "destroyed"),
+        or(and(isNotNull(sandboxes.expiresAt), expired), idle),
+      ),
+    )
+    .orderBy(asc(sql`coalesce(${sandboxes.expiresAt}, ${idleUntil})`))
+    .limit(sql.placeholder("limit"))
+    .prepare("sandbox_due");
+}
+
+function selectSandboxes({ drizzle, read }: Connection) {
+  return async (condition: SQL | undefined): Promise<SandboxRecord[]> => {
+    const rows = await read(() => drizzle.select().from(sandboxes).where(condition));
+    return rows.map(toRecord);
+  };
+}
+
+async function list(
+  { drizzle, read }: Connection,
+  ownerId: string,
+  query: { state?: SandboxState; limit?: number; cursor?: string },
+): Promise<SandboxPage> {
+  const limit = Math.min(query.limit ?? LIMITS.pageSize.value, LIMITS.pageSize.value);
+  const scope = `${ownerId} ${query.state ?? ""}`;
+  const after = query.cursor === undefined ? undefined : decodeCursor(query.cursor, scope);
+  const rows = await read(() =>
+    drizzle
+      .select()
+      .from(sandboxes)
+      .where(
+        and(
+          eq(sandboxes.ownerId, ownerId),
+          query.state === undefined ? LIVE : eq(sandboxes.state, query.state),
+          after &&
+            sql`(${sandboxes.createdAt}, ${sandboxes.id}) < (${after.at}::timestamptz, ${after.id})`,
+        ),
+      )
+      .orderBy(desc(sandboxes.createdAt), desc(sandboxes.id))
+      // One more than asked for tells whether there is a next page.
+      .limit(limit + 1),
+  );
+  const items = rows.slice(0, limit).map(toRecord);
+  const last = items.at(-1);
+  const nextCursor =
+    rows.length > limit && last !== undefined
+      ? encodeCursor({ at: last.createdAt, id: last.id }, scope)
+      : undefined;
+  return { items, nextCursor };
+}
+
+function toRecord(row: Row): SandboxRecord {
+  const { cpu, memoryBytes, pids, ...rest } = row;
+  return { ...withoutNulls(rest), limits: { cpu, memoryBytes, pids } };
+}
+
+function toRow(record: SandboxRecord): Record<string, unknown> {
+  const { limits, ...rest } = record;
+  return withNulls({ ...rest, ...limits });
+}
