@@ -1,0 +1,1 @@
+export { createBubblewrapRuntime, type BubblewrapOptions } from "./bubblewrap-runtime.ts";

@@ -1,0 +1,272 @@
+/** Starting a machine's processes: from a record on disk to a first process that runs. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AGENT_ENVIRONMENT, InsienError, LIMITS, MACHINE_PATHS } from "@insien/protocol";
+import type { AgentKit } from "@insien/runtime";
+import { NAMESPACES, type Host } from "./host.ts";
+import { attachNetwork, type NetworkPlace, releaseNetwork } from "./network.ts";
+import type { MachineProcesses, MachineRecord, MachineStore } from "./machine-record.ts";
+import { identify, programOf, type ProcessIdentity } from "./process-identity.ts";
+import { PLAIN_ENVIRONMENT } from "./programs.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { stage, type MachineDirectories } from "./staging.ts";
+import { HOSTNAME, USER } from "./system-files.ts";
+import { dropTo } from "./users.ts";
+
+export interface LaunchContext extends Surroundings {
+  store: MachineStore;
+  kit: AgentKit;
+}
+
+export interface Launched {
+  processes: MachineProcesses;
+  /** bwrap outside of the machine: ends when the machine does. */
+  child: ChildProcess;
+}
+
+/**
+ * Joins the control groups, volunteers to be killed before the host's own processes when the whole
+ * host runs out of memory, and becomes the program after `--`.
+ */
+const JOIN = `while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift
+echo 300 > /proc/self/oom_score_adj; ulimit -c 0; ulimit -n ${LIMITS.machineOpenFiles.value} 2>/dev/null
+exec "$@"`;
+/** A network namespace that outlives no process of the machine, owned by a user namespace we may enter. */
+const LOOPBACK_UP = `"$0" link set lo up && exec "$@"`;
+const SHARED_MEMORY_PART = 0.5;
+const POLL_MS = 2;
+
+/** Descriptors that bwrap gets besides its standard ones. */
+const FILES = { status: 3, seccomp: 4, start: 5 };
+
+/** Throws `create_failed` with what bwrap said; nothing runs then. */
+export async function launch(
+  context: LaunchContext,
+  record: MachineRecord,
+  signal?: AbortSignal,
+): Promise<Launched> {
+  const handles = await openFiles(context, record);
+  let child: ChildProcess;
+  try {
+    child = start(await outerCommand(context, record), handles);
+  } finally {
+    await Promise.all(handles.map((handle) => handle.close()));
+  }
+  try {
+    const processes = await awaitStart(context, record, child, signal);
+    return { processes, child };
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
+}
+
+async function openFiles(context: LaunchContext, record: MachineRecord): Promise<FileHandle[]> {
+  const own = (name: string) => context.store.path(record.machineId, name);
+  const wanted: Array<[path: string, flags: string]> = [
+    [own("log"), "a"],
+    [own("status.json"), "w"],
+    [context.filterPath, "r"],
+  ];
+  const opened = await Promise.allSettled(wanted.map(([path, flags]) => open(path, flags, 0o600)));
+  const handles = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const failure = opened.find((result) => result.status === "rejected");
+  if (failure === undefined) return handles;
+  await Promise.all(handles.map((handle) => handle.close()));
+  throw new InsienError("create_failed", `Machine ${record.machineId} lacks a file: ${failure.reason}`);
+}
+
+function start(argv: readonly string[], handles: readonly FileHandle[]): ChildProcess {
+  const [log, ...files] = handles.map((handle) => handle.fd);
+  const [program = "", ...parameters] = argv;
+  const child = spawn(program, parameters, {
+    stdio: ["ignore", log, log, ...files, "pipe"],
+    env: PLAIN_ENVIRONMENT,
+    cwd: "/",
+    // A session of its own: it lives on when the orchestrator dies.
+    detached: true,
+  });
+  child.on("error", () => undefined);
+  child.unref();
+  return child;
+}
+
+async function outerCommand(context: LaunchContext, record: MachineRecord): Promise<string[]> {
+  const { host, kit, store } = context;
+  const own = (name: string) => store.path(record.machineId, name);
+  const wanted = {
+    home: own("home"),
+    tmp: own("tmp"),
+    kit: kit.directory,
+    line: record.lineDirectory,
+    etc: context.etcDirectory,
+  };
+  const { directories, prefix } = await stage(host, wanted, own("mounts"));
+  const bwrap = [host.bwrap, ...bubblewrapArguments({ host, record, kit, directories })];
+  const inNetwork =
+    host.network === undefined
+      ? bwrap
+      : [
+          ...[host.network.unshare, "--user", "--map-root-user", "--net", "--"],
+          ...[host.shell, "-c", LOOPBACK_UP, host.network.ip, ...bwrap],
+        ];
+  return inGroups(host, record, [...prefix, ...asUser(host, record, inNetwork)]);
+}
+
+/** In the machine's control groups. */
+function inGroups(host: Host, record: MachineRecord, argv: readonly string[]): string[] {
+  const joinFiles = host.controlGroups?.joinFiles(record.machineId) ?? [];
+  return [host.shell, "-c", JOIN, "insien", ...joinFiles, "--", ...argv];
+}
+
+/** As the machine's host user. */
+function asUser(host: Host, record: MachineRecord, argv: readonly string[]): string[] {
+  if (host.root === undefined || record.hostUid === undefined) return [...argv];
+  return [...dropTo(host.root.setpriv, record.hostUid), ...argv];
+}
+
+interface Contents {
+  host: Host;
+  record: MachineRecord;
+  kit: AgentKit;
+  directories: MachineDirectories;
+}
+
+function bubblewrapArguments({ host, record, kit, directories }: Contents): string[] {
+  const sharedMemoryBytes = Math.round(record.limits.memoryBytes * SHARED_MEMORY_PART);
+  return [
+    ...NAMESPACES,
+    ...(host.network === undefined ? ["--unshare-net"] : []),
+    ...host.userNamespaceArguments,
+    ...["--uid", String(USER.id), "--gid", String(USER.id), "--hostname", HOSTNAME],
+    ...["--new-session", "--as-pid-1", "--cap-drop", "ALL"],
+    ...["--json-status-fd", String(FILES.status), "--seccomp", String(FILES.seccomp)],
+    ...["--block-fd", String(FILES.start)],
+    ...host.systemArguments,
+    ...["--ro-bind", directories.etc, "/etc"],
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...["--perms", "1777", "--size", String(sharedMemoryBytes), "--tmpfs", "/dev/shm"],
+    ...["--size", String(sharedMemoryBytes), "--tmpfs", "/run"],
+    ...(host.controlGroups?.view(record.machineId) ?? []).flatMap(({ from, to }) => [
+      ...["--ro-bind", from, to],
+    ]),
+    ...["--bind", directories.home, USER.home, "--bind", directories.tmp, "/tmp"],
+    ...["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--symlink", "../run", "/var/run"],
+    ...["--ro-bind", directories.kit, MACHINE_PATHS.kit],
+    ...["--ro-bind", directories.line, MACHINE_PATHS.line],
+    ...["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", USER.home, "--clearenv"],
+    ...Object.entries(environment(record, kit)).flatMap(([name, value]) => [
+      ...["--setenv", name, value],
+    ]),
+    ...["--", ...perProcessLimits(host, record), ...kit.command],
+  ];
+}
+
+function environment(record: MachineRecord, kit: AgentKit): Record<string, string> {
+  return {
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    HOME: USER.home,
+    USER: USER.name,
+    LOGNAME: USER.name,
+    SHELL: "/bin/bash",
+    LANG: "C.UTF-8",
+    ...kit.environment,
+    [AGENT_ENVIRONMENT.line]: `unix:${join(MACHINE_PATHS.line, "line.sock")}`,
+    [AGENT_ENVIRONMENT.machineId]: record.machineId,
+    [AGENT_ENVIRONMENT.tokenFile]: join(MACHINE_PATHS.line, "token"),
+  };
+}
+
+/**
+ * Where control groups hold nothing. Set inside the machine, where the kernel counts only the
+ * machine's processes; DATA rather than AS, because programs reserve far more addresses than memory.
+ */
+function perProcessLimits(host: Host, record: MachineRecord): string[] {
+  const { memory, pids } = host.controlGroups?.holds ?? { memory: false, pids: false };
+  if (host.prlimit === undefined || (memory && pids)) return [];
+  const limits = [
+    ...(memory ? [] : [`--data=${record.limits.memoryBytes}`]),
+    ...(pids ? [] : [`--nproc=${record.limits.pids}`]),
+  ];
+  return [host.prlimit, ...limits, "--"];
+}
+
+/**
+ * Waits until bwrap has built the machine, gives it its network, lets the first process go and
+ * waits until that has taken bwrap's place.
+ */
+async function awaitStart(
+  context: LaunchContext,
+  record: MachineRecord,
+  child: ChildProcess,
+  signal: AbortSignal | undefined,
+): Promise<MachineProcesses> {
+  const deadline = performance.now() + LIMITS.bootMs.value;
+  const until = async <Value>(probe: () => Promise<Value | undefined>): Promise<Value> => {
+    for (;;) {
+      signal?.throwIfAborted();
+      const value = await probe();
+      if (value !== undefined) return value;
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
+        throw await whyEnded(context, record, child);
+      }
+      if (performance.now() >= deadline) {
+        throw new InsienError("create_failed", `Machine ${record.machineId} was not built in time`);
+      }
+      await sleep(POLL_MS);
+    }
+  };
+  const first = await until(async (): Promise<ProcessIdentity | undefined> => {
+    const { firstPid } = await context.store.status(record.machineId);
+    return firstPid === undefined ? undefined : identify(firstPid);
+  });
+  const monitor = identify(child.pid ?? 0);
+  if (monitor === undefined) throw await whyEnded(context, record, child);
+  const network = await networkFor(context.host, record, monitor);
+  const gate = child.stdio[FILES.start] as Writable;
+  gate.on("error", () => undefined);
+  gate.end("1");
+  const wrappers = new Set([context.host.bwrap, context.host.prlimit, ""]);
+  await until(async () => (wrappers.has(programOf(first.pid)) ? undefined : true));
+  return { monitor, first, ...(network === undefined ? {} : { network }) };
+}
+
+/** The machine's user-mode network, if it is to have one. */
+export async function networkFor(
+  host: Host,
+  record: MachineRecord,
+  monitor: ProcessIdentity,
+): Promise<ProcessIdentity | undefined> {
+  if (host.network === undefined || record.network === "none") return undefined;
+  return await attachNetwork(host.network, placeOf(host, record, monitor));
+}
+
+/** Takes the machine's network away while it runs. */
+export async function detachNetwork(
+  host: Host,
+  record: MachineRecord,
+  { monitor, network }: MachineProcesses,
+): Promise<void> {
+  if (host.network === undefined || network === undefined) return;
+  await releaseNetwork(host.network, placeOf(host, record, monitor), network);
+}
+
+const placeOf = (host: Host, record: MachineRecord, monitor: ProcessIdentity): NetworkPlace => ({
+  monitorPid: monitor.pid,
+  confine: (argv) => inGroups(host, record, asUser(host, record, argv)),
+  asUser: (argv) => asUser(host, record, argv),
+});
+
+async function whyEnded(
+  context: LaunchContext,
+  record: MachineRecord,
+  child: ChildProcess,
+): Promise<InsienError> {
+  const said = await context.store.logTail(record.machineId);
+  const end = child.signalCode ?? `code ${child.exitCode ?? "unknown"}`;
+  const reason = said === "" ? `bwrap ended with ${end}` : (said.split("\n").at(-1) ?? said);
+  return new InsienError("create_failed", `Machine ${record.machineId} did not start: ${reason}`);
+}
