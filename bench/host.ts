@@ -1,0 +1,87 @@
+/** What the baselines are made of: programs of this host, containers, and numbers from /proc. */
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const execute = promisify(execFile);
+
+export const MIB = 1024 ** 2;
+
+/** One benchmark run's hold on the host; what it made is removed with it. */
+export class Host implements AsyncDisposable {
+  /** The image of our sandboxes and of the baselines' containers alike. */
+  readonly image: string;
+  readonly directory: string;
+  readonly #containers: string[] = [];
+
+  private constructor(image: string, directory: string) {
+    this.image = image;
+    this.directory = directory;
+  }
+
+  static async open(image: string): Promise<Host> {
+    return new Host(image, await mkdtemp(join(tmpdir(), "insien-bench-")));
+  }
+
+  /** Runs a program to its end; throws when it fails. */
+  async run(program: string, args: readonly string[]): Promise<string> {
+    const { stdout } = await execute(program, args, { maxBuffer: 16 * MIB });
+    return stdout;
+  }
+
+  /** An idle container for the baselines, removed at the end. */
+  async idleContainer(): Promise<string> {
+    const args = [
+      "run",
+      "--detach",
+      "--init",
+      "--network",
+      "none",
+      this.image,
+      "sleep",
+      "infinity",
+    ];
+    const id = (await this.run("docker", args)).trim();
+    this.#containers.push(id);
+    return id;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#containers.length > 0) {
+      await this.run("docker", ["rm", "--force", "--volumes", ...this.#containers]);
+    }
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Spawns a program, reads its stdout to the end and counts the bytes. */
+export async function spawnAndRead(program: string, args: readonly string[]): Promise<number> {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let bytes = 0;
+  child.stdout.on("data", (chunk: Buffer) => {
+    bytes += chunk.byteLength;
+  });
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error(`${program} ended with ${String(code)}`);
+  return bytes;
+}
+
+const kibibytes = (file: string, field: string): number => {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(file, "utf8"));
+  if (match?.[1] === undefined) throw new Error(`${file} has no ${field}`);
+  return Number(match[1]);
+};
+
+/** Memory of a process in MiB. */
+export const memory = {
+  residentMiB: (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmRSS") / 1024,
+  /** Its own pages, and its share of those that it shares. */
+  proportionalMiB: (pid: number): number => kibibytes(`/proc/${pid}/smaps_rollup`, "Pss") / 1024,
+  /** The most that was resident since `forgetPeak`. */
+  peakMiB: (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmHWM") / 1024,
+  forgetPeak: (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, "5"),
+};
