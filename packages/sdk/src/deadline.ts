@@ -40,8 +40,9 @@ export async function withDeadline<Value>(
 }
 
 export const requestTimeout = (what: string, timeoutMs: number): Error =>
-  sandboxError("timeout", `${what} got no answer within ${timeoutMs} ms; raise requestTimeoutMs`, {
+  sandboxError("timeout", `${what} got no answer within ${timeoutMs} ms (requestTimeoutMs)`, {
     details: { requestTimeoutMs: timeoutMs },
+    hint: "Raise requestTimeoutMs, or look whether the server and the sandbox are well.",
   });
 
 /** Waits, unless the signal ends it with its reason. */
