@@ -104,7 +104,7 @@ export const LIMITS = {
   machineLogBytes: limit(256 * KiB, "What a machine's first process prints, kept for the reason of its end."),
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
   machineEndMs: limit(5 * SECOND, "For a machine's last processes to be gone after SIGKILL."),
-  machineOpenFiles: limit(1024 * KiB, "Descriptors of one process; the kernel's own default ceiling."),
+  machineOpenFiles: limit(16 * KiB, "Descriptors of one process; above what programs need, below what daemons may grant."),
   engineReconnectMs: limit(1 * SECOND, "Between two attempts to follow the engine's events again."),
 } as const satisfies Record<string, Limit>;
 

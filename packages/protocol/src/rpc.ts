@@ -10,8 +10,10 @@ import { z } from "zod";
 import type { ErrorBody } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
-const path = z.string().min(1).max(LIMITS.pathBytes.value).refine((text) => !text.includes("\0"), "must not contain NUL");
-const environment = z.record(z.string().regex(/^[^=\0]+$/, "must be a variable name"), z.string().refine((text) => !text.includes("\0"), "must not contain NUL"));
+// Patterns rather than refinements: they survive the conversion to JSON Schema, which the agent checks with.
+const withoutNul = /^[^\0]*$/;
+const path = z.string().min(1).max(LIMITS.pathBytes.value).regex(withoutNul, "must not contain NUL");
+const environment = z.record(z.string().regex(/^[^=\0]+$/, "must be a variable name"), z.string().regex(withoutNul, "must not contain NUL"));
 const encoding = z.enum(["utf8", "base64"]);
 const offset = z.int().nonnegative();
 const cells = z.int().min(1).max(LIMITS.terminalCells.value);

@@ -13,6 +13,8 @@ export interface RpcConnection {
   readonly congested: boolean;
   /** Resolves when it is no longer congested; rejects when the connection closes. */
   drained(): Promise<void>;
+  /** Reads no further frames until `condition` settles: how a sender of input is made to wait. */
+  holdReading(condition: Promise<unknown>): void;
 }
 
 /** What one capability (processes, files, terminals ...) answers to. */

@@ -1,0 +1,1 @@
+export { prepareKit, type PrepareKitOptions } from "./kit.ts";

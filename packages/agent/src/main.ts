@@ -1,0 +1,73 @@
+/** The process inside every machine. Started by the kit's command; settings come by environment. */
+import { AGENT_PATHS, newId } from "@insien/protocol";
+import { Activity } from "./control/activity.ts";
+import { readBindRequest } from "./control/bind-body.ts";
+import { makeAgentServer } from "./agent-server.ts";
+import { takeSettings } from "./agent-settings.ts";
+import { Line, type Carrier } from "./line/line.ts";
+import { unixCarrier } from "./line/unix-carrier.ts";
+import { webSocketCarrier } from "./line/web-socket-carrier.ts";
+import { bindLibc } from "./native/libc.ts";
+import { Accounts } from "./processes/accounts.ts";
+import { Children } from "./processes/children.ts";
+import { processDoor } from "./processes/process-handlers.ts";
+import { ProcessTable } from "./processes/process-table.ts";
+import { Dispatcher } from "./rpc/dispatcher.ts";
+import { RpcServer } from "./rpc/rpc-server.ts";
+import { SandboxState } from "./sandbox-state.ts";
+import { makeShutdown } from "./shutdown.ts";
+
+const AGENT_VERSION = "0.1.0";
+
+function main(): void {
+  const settings = takeSettings(process.env);
+  const libc = bindLibc();
+  const children = new Children(libc);
+  const sandbox = new SandboxState(new Accounts(settings.user));
+  const hello = {
+    type: "hello",
+    version: AGENT_VERSION,
+    machineId: settings.machineId,
+    bootId: newId(),
+    home: sandbox.home,
+    user: sandbox.user,
+    startedAt: new Date().toISOString(),
+  } as const;
+  const activity = new Activity(hello, () => ({ commands: table.runningCount, terminals: 0 }));
+  const table: ProcessTable = new ProcessTable({
+    libc,
+    children,
+    defaultsFor: (user) => sandbox.defaultsFor(user),
+    report: (event) => activity.report(event),
+  });
+  const processes = processDoor(table);
+  const handlers = { ...processes.handlers, ping: () => ({ at: new Date().toISOString() }) };
+  const rpc = new RpcServer(new Dispatcher(handlers, processes.stdinFrame), libc.write);
+  const shutdown = makeShutdown(libc, table);
+
+  const server = makeAgentServer({
+    requests: {
+      [AGENT_PATHS.events]: (_request, response) => activity.stream(response),
+      [AGENT_PATHS.bind]: async (request, response) => {
+        sandbox.bind(await readBindRequest(request));
+        response.writeHead(204).end();
+      },
+      [AGENT_PATHS.shutdown]: (_request, response) => {
+        response.writeHead(202).end(shutdown);
+      },
+    },
+    upgrades: {
+      [AGENT_PATHS.rpc]: (request, stream, head) => rpc.upgrade(request, stream, head),
+    },
+  });
+  process.on("SIGTERM", shutdown);
+  process.on("SIGINT", shutdown);
+  new Line(carrierFor(settings), server).open();
+}
+
+function carrierFor({ line, machineId, readToken }: ReturnType<typeof takeSettings>): Carrier {
+  if (line.startsWith("unix:")) return unixCarrier(line.slice("unix:".length), machineId, readToken);
+  return webSocketCarrier(line, machineId, readToken);
+}
+
+main();
