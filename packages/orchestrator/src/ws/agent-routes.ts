@@ -22,6 +22,7 @@ export function addAgentRoutes(app: App): void {
     url: "/agent/:id",
     schema: {
       tags: ["WebSockets"],
+      operationId: "connectAgent",
       summary: "RPC with the sandbox's agent",
       description: `JSON frames \`{ id, type, ... }\`, answered by \`{ id, type: "<type>Response" }\`. ${KEYS}`,
       params: sandboxIdParam,
@@ -34,6 +35,7 @@ export function addAgentRoutes(app: App): void {
     url: "/agent/:id/ports/:port",
     schema: {
       tags: ["WebSockets"],
+      operationId: "connectPort",
       summary: "A byte stream to a TCP port inside the sandbox, as binary messages",
       description: KEYS,
       params: portParam,

@@ -9,6 +9,7 @@ export function addEventRoutes(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id/events",
     schema: {
       tags: ["Sandboxes"],
+      operationId: "listEvents",
       summary: "What happened to a sandbox, oldest first",
       description: "`after` is the `sequence` of the last event you have seen.",
       params: sandboxIdParam,

@@ -8,6 +8,7 @@ export function addExecRoutes(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id/exec",
     schema: {
       tags: ["Commands"],
+      operationId: "exec",
       summary: "Run a command to its end",
       params: sandboxIdParam,
       body: execBody,

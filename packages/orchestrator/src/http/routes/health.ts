@@ -8,7 +8,9 @@ export function addHealthRoutes(app: App, door: Door): void {
     config: { auth: "open" },
     schema: {
       tags: ["Service"],
+      operationId: "health",
       summary: "Whether the service and its database answer",
+      security: [],
       response: { 200: healthAnswer, 503: healthAnswer },
     },
     handler: async (_request, reply) => {

@@ -15,7 +15,12 @@ export function addKeyRoutes(app: App, door: Door): void {
   app.route({
     method: "GET",
     url: "/api/v1/keys",
-    schema: { tags, summary: "List API keys", response: withErrors({ 200: keyList }) },
+    schema: {
+      tags,
+      operationId: "listKeys",
+      summary: "List API keys",
+      response: withErrors({ 200: keyList }),
+    },
     handler: async (request) => {
       const list = await keys.list(principalOf(request));
       return { items: list.map(keyView) };
@@ -27,6 +32,7 @@ export function addKeyRoutes(app: App, door: Door): void {
     url: "/api/v1/keys",
     schema: {
       tags,
+      operationId: "createKey",
       summary: "Make an API key; its text is in this answer and nowhere else",
       body: createKeyBody,
       response: withErrors({ 201: createdKey }),
@@ -47,6 +53,7 @@ export function addKeyRoutes(app: App, door: Door): void {
     url: "/api/v1/keys/:id",
     schema: {
       tags,
+      operationId: "revokeKey",
       summary: "Revoke an API key; `revoked` is false when there was none",
       params: keyIdParam,
       response: withErrors({ 200: revokedAnswer }),

@@ -15,7 +15,7 @@ import type { Reached } from "../agent-urls.ts";
 import { type App, type Door, clientGone, principalOf, sandboxIdOf } from "../door.ts";
 import { asInsienError } from "../error-answer.ts";
 import { LineStream, wantsLines } from "../line-stream.ts";
-import { withErrors } from "../openapi.ts";
+import { streamedLines, withErrors } from "../openapi.ts";
 import { sandboxView } from "../sandbox-view.ts";
 
 const tags = ["Sandboxes"];
@@ -34,12 +34,13 @@ function addCreate(app: App, door: Door): void {
     url: "/api/v1/sandboxes",
     schema: {
       tags,
+      operationId: "createSandbox",
       summary: "Create a sandbox and wait until it runs",
       description:
         "With `Accept: application/x-ndjson` the answer is a stream of lines: `progress` as images " +
         "are pulled and the machine boots, then `sandbox` or `error` once.",
       body: createSandboxBody.optional(),
-      response: withErrors({ 201: sandboxViewSchema }),
+      response: withErrors({ 201: sandboxViewSchema, 200: streamedLines }),
     },
     handler: async (request, reply) => {
       const body = request.body ?? {};
@@ -86,6 +87,7 @@ function addReading(app: App, door: Door): void {
     url: "/api/v1/sandboxes",
     schema: {
       tags,
+      operationId: "listSandboxes",
       summary: "List your sandboxes, newest first",
       querystring: listSandboxesQuery,
       response: withErrors({ 200: sandboxList }),
@@ -107,6 +109,7 @@ function addReading(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id",
     schema: {
       tags,
+      operationId: "getSandbox",
       summary: "Get one sandbox",
       params: sandboxIdParam,
       response: withErrors({ 200: sandboxViewSchema }),
@@ -126,6 +129,7 @@ function addChanging(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id",
     schema: {
       tags,
+      operationId: "destroySandbox",
       summary: "Destroy a sandbox; `destroyed` is false when it was already",
       params: sandboxIdParam,
       response: withErrors({ 200: destroyedAnswer }),
@@ -141,6 +145,7 @@ function addChanging(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id/timeout",
     schema: {
       tags,
+      operationId: "setTimeouts",
       summary: "Set how long a sandbox lives from now, and how long it may idle",
       params: sandboxIdParam,
       body: timeoutBody,
@@ -162,6 +167,7 @@ function addChanging(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id/stop",
     schema: {
       tags,
+      operationId: "stopSandbox",
       summary: "Stop a sandbox's machine and keep its files",
       params: sandboxIdParam,
       body: stopBody.optional(),
@@ -181,6 +187,7 @@ function addChanging(app: App, door: Door): void {
     url: "/api/v1/sandboxes/:id/start",
     schema: {
       tags,
+      operationId: "startSandbox",
       summary: "Start a stopped sandbox again",
       params: sandboxIdParam,
       response: withErrors({ 200: sandboxViewSchema }),

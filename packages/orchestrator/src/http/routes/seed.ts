@@ -19,6 +19,7 @@ export function addSeedRoutes(app: App, door: Door): void {
     url: "/sandbox/create",
     schema: {
       tags,
+      operationId: "sandboxCreate",
       summary: "Create a sandbox and wait until it runs",
       body: createSandboxBody.optional(),
       response: withErrors({ 200: seedCreateAnswer }),
@@ -35,6 +36,7 @@ export function addSeedRoutes(app: App, door: Door): void {
     url: "/sandbox/:id/destroy",
     schema: {
       tags,
+      operationId: "sandboxDestroy",
       summary: "Destroy a sandbox",
       params: sandboxIdParam,
       response: withErrors({ 200: seedDestroyAnswer }),
@@ -50,6 +52,7 @@ export function addSeedRoutes(app: App, door: Door): void {
     url: "/sandbox/:id/status",
     schema: {
       tags,
+      operationId: "sandboxStatus",
       summary: "Whether a sandbox's agent is connected",
       params: sandboxIdParam,
       response: withErrors({ 200: seedStatusAnswer }),
