@@ -34,7 +34,7 @@ export function repositoryFiles(): readonly TextFile[] {
 export const isCode = (path: string): boolean => /\.(ts|mts|js|mjs)$/.test(path);
 
 export const isTest = (path: string): boolean =>
-  /\.test\.ts$/.test(path) || /^(packages\/[^/]+\/test|tests)\//.test(path);
+  path.endsWith(".test.ts") || /^(packages\/[^/]+\/test|tests)\//.test(path);
 
 /** The code that ships: packages' sources without their tests. */
 export const isShipped = (path: string): boolean =>
