@@ -43,7 +43,6 @@ CREATE TABLE "sandboxes" (
 	"image" text,
 	"state" text NOT NULL,
 	"state_reason" text,
-	"desired_state" text NOT NULL,
 	"runtime" text NOT NULL,
 	"cpu" double precision NOT NULL,
 	"memory_bytes" bigint NOT NULL,

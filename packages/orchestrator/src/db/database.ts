@@ -22,8 +22,8 @@ export interface Database extends AsyncDisposable {
   readonly apiKeys: ApiKeyRows;
   readonly nodes: NodeRows;
   readonly installation: InstallationRows;
-  /** Throws `database_unavailable` when the database does not answer. */
-  ping(): Promise<void>;
+  /** Asks the database something; waits for one that restarts. */
+  health(): Promise<"ok" | "down">;
   /** For the embedded database: the process that serves it, to be named in `insien doctor` and tests. */
   readonly serverPid: number | undefined;
 }
@@ -105,8 +105,12 @@ async function assemble(
     apiKeys: apiKeyRows(connection),
     nodes: nodeRows(connection),
     installation: installationRows(connection),
-    ping: async () => {
-      await connection.read(() => connection.drizzle.execute(sql`select 1`));
+    health: async () => {
+      const question = connection.read(() => connection.drizzle.execute(sql`select 1`));
+      return question.then(
+        () => "ok" as const,
+        () => "down" as const,
+      );
     },
     [Symbol.asyncDispose]: close,
   };

@@ -4,4 +4,3 @@ export type { EventRecord, EventRows, NewEvent } from "./events.ts";
 export type { InstallationRecord } from "./installation.ts";
 export type { NodeRecord, NodeRows } from "./nodes.ts";
 export type { SandboxChanges, SandboxPage, SandboxRecord, SandboxRows } from "./sandboxes.ts";
-export type { DesiredState } from "./schema.ts";

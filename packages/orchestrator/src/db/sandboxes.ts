@@ -18,7 +18,6 @@ const CHANGEABLE = [
   "name",
   "state",
   "stateReason",
-  "desiredState",
   "machineId",
   "nodeId",
   "startedAt",
@@ -33,6 +32,10 @@ export type SandboxChanges = { [Key in (typeof CHANGEABLE)[number]]?: SandboxRec
 export interface SandboxPage {
   items: SandboxRecord[];
   nextCursor: string | undefined;
+}
+
+export interface DueSandbox extends SandboxRecord {
+  cause: "expired" | "idle";
 }
 
 export interface SandboxRows {
@@ -59,14 +62,14 @@ export interface SandboxRows {
   ): Promise<SandboxRecord | undefined>;
   /** Notes activity of many sandboxes at once. Moves times forward only and changes no version. */
   touch(activity: ReadonlyMap<SandboxId, Date>): Promise<void>;
-  /** Sandboxes whose time is over: past their expiry, or running and idle too long. The longest due first. */
-  due(now: Date, limit: number): Promise<Array<SandboxRecord & { cause: "expired" | "idle" }>>;
+  /**
+   * Sandboxes whose time is over, past their expiry or running and idle too long, the longest due
+   * first; of all nodes, or of one.
+   */
+  due(now: Date, limit: number, options?: { nodeId?: string }): Promise<DueSandbox[]>;
   byMachines(machineIds: readonly MachineId[]): Promise<SandboxRecord[]>;
   /** All of a node, but destroyed ones. */
   ofNode(nodeId: string): Promise<SandboxRecord[]>;
-  /** Those of a node on which something is still to be done: in between two states, or not where they should be. */
-  unsettled(nodeId: string): Promise<SandboxRecord[]>;
-  countLive(ownerId: string): Promise<number>;
   /** Forgets sandboxes, and their events, that ended before an instant; at most LIMITS.purgeRows a call. Gives how many. */
   purge(endedBefore: Date): Promise<number>;
 }
@@ -84,8 +87,8 @@ export function sandboxRows(connection: Connection): SandboxRows {
       return row === undefined ? undefined : toRecord(row);
     },
     list: (ownerId, query) => list(connection, ownerId, query),
-    due: async (now, limit) => {
-      const rows = await read(() => due.execute({ now, limit }));
+    due: async (now, limit, { nodeId } = {}) => {
+      const rows = await read(() => due.execute({ now, limit, nodeId: nodeId ?? null }));
       return rows.map(({ expired, sandbox }) => ({
         ...toRecord(sandbox),
         cause: expired ? ("expired" as const) : ("idle" as const),
@@ -93,9 +96,6 @@ export function sandboxRows(connection: Connection): SandboxRows {
     },
     byMachines: (machineIds) => select(sql`${sandboxes.machineId} = any(${sql.param(machineIds)})`),
     ofNode: (nodeId) => select(and(eq(sandboxes.nodeId, nodeId), LIVE)),
-    unsettled: (nodeId) => select(and(eq(sandboxes.nodeId, nodeId), LIVE, UNSETTLED)),
-    countLive: async (ownerId) =>
-      read(() => connection.drizzle.$count(sandboxes, and(eq(sandboxes.ownerId, ownerId), LIVE))),
     purge: async (endedBefore) => {
       const old = connection.drizzle
         .select({ id: sandboxes.id })
@@ -112,8 +112,6 @@ export function sandboxRows(connection: Connection): SandboxRows {
 
 // The literal matches the condition of the partial indexes; a parameter would not.
 const LIVE: SQL = sql`${sandboxes.state} <> 'destroyed'`;
-const UNSETTLED: SQL = sql`(${sandboxes.state} not in ('running', 'paused', 'stopped', 'failed')
-  or ${sandboxes.desiredState} <> ${sandboxes.state})`;
 
 function writers(connection: Connection): Pick<SandboxRows, "insert" | "transition" | "touch"> {
   const insert = prepareInsert(connection);
@@ -222,7 +220,8 @@ function prepareDue({ drizzle }: Connection) {
     .where(
       and(
         LIVE,
-        ne(sandboxes.desiredState, "destroyed"),
+        sql`${sandboxes.nodeId} = coalesce(${sql.placeholder("nodeId")}, ${sandboxes.nodeId})`,
+        ne(sandboxes.state, "destroying"),
         or(and(isNotNull(sandboxes.expiresAt), expired), idle),
       ),
     )

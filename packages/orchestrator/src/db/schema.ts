@@ -22,9 +22,6 @@ import {
   uniqueIndex,
 } from "drizzle-orm/pg-core";
 
-/** What should become of a sandbox; reconcilers make it so. */
-export type DesiredState = "running" | "paused" | "stopped" | "destroyed";
-
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
 /** One row: who this installation is to the runtimes it shares hosts with. */
@@ -77,7 +74,6 @@ export const sandboxes = pgTable(
     image: text(),
     state: text().$type<SandboxState>().notNull(),
     stateReason: text("state_reason"),
-    desiredState: text("desired_state").$type<DesiredState>().notNull(),
     runtime: text().notNull(),
     cpu: doublePrecision().notNull(),
     memoryBytes: bigint("memory_bytes", { mode: "number" }).notNull(),
