@@ -37,8 +37,17 @@ export class LineStream<Line extends { type: string }> {
     return this.#stream.write(`${text}\n`);
   }
 
-  async drained(signal: AbortSignal): Promise<void> {
-    if (this.#stream.writableNeedDrain) await once(this.#stream, "drain", { signal });
+  /** Rejects when the reader leaves instead. */
+  async drained(): Promise<void> {
+    if (!this.#stream.writableNeedDrain) return;
+    const left = new AbortController();
+    const onClose = () => left.abort();
+    this.#stream.once("close", onClose);
+    try {
+      await once(this.#stream, "drain", { signal: left.signal });
+    } finally {
+      this.#stream.off("close", onClose);
+    }
   }
 
   end(): void {
