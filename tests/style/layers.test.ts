@@ -20,10 +20,12 @@ const packages = new Map(manifests.map(({ name, folder }) => [name, folder]));
 const table = parseLayerTable(architecture, "Packages");
 const folders = parseLayerTable(architecture, "Inside the orchestrator");
 
-/** Concrete runtimes and the agent's kit are named in one place. */
-const machineMakers = new Set([...packages.values()].filter((name) => name.startsWith("runtime-")));
-const compositionRoots = new Map([
+const machineMakers = [...packages.values()].filter((name) => name.startsWith("runtime-"));
+const exceptions = new Map([
+  // Concrete runtimes and the agent's kit are named in one place.
   [`${ORCHESTRATOR}/main.ts`, new Set([...machineMakers, "agent"])],
+  // What lays the kit out runs on the host, and gives a runtime what it asks for.
+  ["packages/agent/src/kit", new Set(["runtime"])],
 ]);
 
 describe("the import tables of ARCHITECTURE.md", () => {
@@ -37,7 +39,7 @@ describe("the import tables of ARCHITECTURE.md", () => {
   });
 
   test("hold between packages", () => {
-    expect(packageViolations(shipped, { packages, table, compositionRoots })).toEqual([]);
+    expect(packageViolations(shipped, { packages, table, exceptions })).toEqual([]);
   });
 
   test("hold between the folders of the orchestrator", () => {
@@ -55,7 +57,7 @@ describe("the layer check itself", () => {
       ["protocol", new Set<string>()],
       ["agent", new Set(["protocol"])],
     ]),
-    compositionRoots: new Map<string, ReadonlySet<string>>(),
+    exceptions: new Map<string, ReadonlySet<string>>(),
   };
 
   test("reads every form of import", () => {
