@@ -7,10 +7,11 @@ export interface Routes {
   /** By exact path. */
   requests: Readonly<Record<string, (request: IncomingMessage, response: ServerResponse) => unknown>>;
   /** By the path's first segment, such as `/ports`. */
-  upgrades: Readonly<
-    Record<string, (request: IncomingMessage, stream: Duplex, head: Buffer) => void>
-  >;
+  upgrades: Readonly<Record<string, StreamHandler>>;
+  connect: StreamHandler;
 }
+
+type StreamHandler = (request: IncomingMessage, stream: Duplex, head: Buffer) => unknown;
 
 /** The HTTP server that is fed with line connections. A parked one may wait for ever. */
 export function makeAgentServer(routes: Routes): Server {
@@ -21,6 +22,7 @@ export function makeAgentServer(routes: Routes): Server {
     connectionsCheckingInterval: 2 ** 31 - 1,
   });
   server.on("request", (request, response) => void answer(routes, request, response));
+  server.on("connect", routes.connect);
   server.on("upgrade", (request, stream, head) => {
     const path = pathOf(request);
     const first = /^\/[^/]*/.exec(path)?.[0] ?? path;

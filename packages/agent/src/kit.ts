@@ -1,6 +1,6 @@
 /**
  * The kit: all that the agent needs to run in any machine, whatever is in its image. A Node binary
- * with its own loader and libraries, two native addons, and the agent bundled into one file.
+ * with its own loader and libraries, the native addon for calls of the C library, and the agent bundled into one file.
  */
 import { chmod, constants, copyFile, link, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";

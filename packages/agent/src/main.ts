@@ -4,10 +4,13 @@ import { Activity } from "./control/activity.ts";
 import { readBindRequest } from "./control/bind-body.ts";
 import { makeAgentServer } from "./agent-server.ts";
 import { takeSettings } from "./agent-settings.ts";
+import { fileHandlers, handleFiles } from "./files/index.ts";
 import { Line, type Carrier } from "./line/line.ts";
 import { unixCarrier } from "./line/unix-carrier.ts";
 import { webSocketCarrier } from "./line/web-socket-carrier.ts";
+import { metricsHandlers } from "./metrics/index.ts";
 import { bindLibc } from "./native/libc.ts";
+import { handleConnect, handlePortUpgrade, portHandlers } from "./ports/index.ts";
 import { Accounts } from "./processes/accounts.ts";
 import { Children } from "./processes/children.ts";
 import { processDoor } from "./processes/process-handlers.ts";
@@ -41,12 +44,19 @@ function main(): void {
     report: (event) => activity.report(event),
   });
   const processes = processDoor(table);
-  const handlers = { ...processes.handlers, ping: () => ({ at: new Date().toISOString() }) };
+  const handlers = {
+    ...processes.handlers,
+    ...fileHandlers(sandbox),
+    ...portHandlers(),
+    ...metricsHandlers(sandbox),
+    ping: () => ({ at: new Date().toISOString() }),
+  };
   const rpc = new RpcServer(new Dispatcher(handlers, processes.stdinFrame), libc.write);
   const shutdown = makeShutdown(libc, table);
 
   const server = makeAgentServer({
     requests: {
+      [AGENT_PATHS.files]: (request, response) => handleFiles(request, response, sandbox),
       [AGENT_PATHS.events]: (_request, response) => activity.stream(response),
       [AGENT_PATHS.bind]: async (request, response) => {
         sandbox.bind(await readBindRequest(request));
@@ -58,7 +68,9 @@ function main(): void {
     },
     upgrades: {
       [AGENT_PATHS.rpc]: (request, stream, head) => rpc.upgrade(request, stream, head),
+      [AGENT_PATHS.ports]: handlePortUpgrade,
     },
+    connect: handleConnect,
   });
   process.on("SIGTERM", shutdown);
   process.on("SIGINT", shutdown);

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { InsienError, fileQuery } from "@insien/protocol";
+import { InsienError } from "@insien/protocol";
 import { answerError } from "../error-answer.ts";
+import { FILE_QUERY_SHAPE } from "../rpc/request-shapes.ts";
+import { mismatch } from "../rpc/shape.ts";
 import { download } from "./download.ts";
 import { ownerFor, type FileContext } from "./file-context.ts";
 import { resolvePath } from "./sandbox-path.ts";
@@ -8,13 +10,13 @@ import { upload } from "./upload.ts";
 
 function queryOf(request: IncomingMessage): { path: string; mode?: number; user?: string } {
   const { searchParams } = new URL(request.url ?? "/", "http://agent");
-  const parsed = fileQuery.safeParse(Object.fromEntries(searchParams));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const field = issue?.path.join(".") ?? "query";
-    throw new InsienError("invalid_request", `${field}: ${issue?.message}`, { details: { field } });
+  const query = Object.fromEntries(searchParams);
+  const wrong = mismatch(FILE_QUERY_SHAPE, query);
+  if (wrong !== undefined) {
+    const { field, message } = wrong;
+    throw new InsienError("invalid_request", `${field} ${message}`, { details: { field } });
   }
-  const { path, mode, user } = parsed.data;
+  const { path = "", mode, user } = query;
   return {
     path,
     ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),

@@ -23,7 +23,6 @@ export async function kitInputs(): Promise<KitInputs> {
   const node = process.execPath;
   const addons = {
     "koffi.node": addonPath("koffi", `@koromix/koffi-linux-${process.arch}`, `linux_${process.arch}/koffi.node`),
-    "pty.node": addonPath("@lydell/node-pty", `@lydell/node-pty-linux-${process.arch}`, "pty.node"),
   };
   const hash = createHash("sha256").update(`${LAYOUT} ${process.version} ${process.arch}\n`);
   for (const file of [node, ...Object.values(addons)]) {

@@ -24,8 +24,7 @@ export class Line implements Disposable {
     this.#carrier = carrier;
     this.#server = server;
     const used = ({ socket }: { socket: Duplex }): void => this.#used(socket);
-    server.on("request", used);
-    server.on("upgrade", used);
+    for (const event of ["request", "upgrade", "connect"]) server.on(event, used);
   }
 
   /** Dials as many as are missing. */
