@@ -65,6 +65,8 @@ export class Line implements Disposable {
     stream.once("close", () => this.#lost(stream));
     stream.on("error", () => stream.destroy());
     this.#server.emit("connection", stream);
+    // A request that came right behind the answer waits in the stream, which the dial left paused.
+    stream.resume();
   }
 
   #used(stream: Duplex): void {
