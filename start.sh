@@ -3,11 +3,7 @@
 # Shows it working from beginning to end:         ./start.sh --demo
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
-
-if ! command -v node >/dev/null; then
-  echo "error: Node.js 20 or newer is needed (Debian: apt-get install -y nodejs npm; or https://nodejs.org)." >&2
-  exit 1
-fi
+source scripts/need-node.sh
 node_binary=$(node scripts/prepare.mjs run)
 # Compiled modules are kept, so that the next start is quick.
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$PWD/.cache/compile}"

@@ -4,11 +4,8 @@
 #                                                  ./test.sh integration packages/agent/test/files.test.ts
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+source scripts/need-node.sh
 
-if ! command -v node >/dev/null; then
-  echo "error: Node.js 20 or newer is needed (Debian: apt-get install -y nodejs npm; or https://nodejs.org)." >&2
-  exit 1
-fi
 # Unit and style tests need no machine, so no package of the system either.
 purpose=build
 if [ $# -eq 0 ]; then purpose=test; fi

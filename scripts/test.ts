@@ -5,8 +5,8 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { prepareBaseImage } from "./base-image.ts";
 import { DockerDaemon } from "./docker-daemon.ts";
+import { say } from "./machine/speech.mjs";
 import { countTests } from "./test-count.ts";
 
 const PROJECTS = ["unit", "style", "integration", "e2e", "security", "chaos"] as const;
@@ -29,7 +29,9 @@ rmSync(resultsPath, { force: true });
 await using daemon = new DockerDaemon({ logPath: join(cache, "dockerd.log") });
 if (needsMachines) {
   await daemon.ensure();
-  await prepareBaseImage();
+  // Its tests then fail one by one and say so; the others still count.
+  const { prepareBaseImage } = await import("./base-image.ts");
+  await prepareBaseImage().catch((error: unknown) => say(`note: no base image: ${String(error)}`));
 }
 
 const vitest = spawnSync(

@@ -56,7 +56,11 @@ export function installNpmPackages(root) {
     encoding: "utf8",
   });
   if (result.status === 0) return;
-  const lines = `${result.stdout}\n${result.stderr}`.trim().split("\n").slice(-ERROR_LINES_SHOWN);
+  // npm says what happened first, and advice and the place of its log last.
+  const lines = result.stderr
+    .split("\n")
+    .filter((line) => /^npm error +(?!at )\S/.test(line))
+    .slice(0, ERROR_LINES_SHOWN);
   const offline = /EAI_AGAIN|ENOTFOUND|ETIMEDOUT|ECONNREFUSED|ENETUNREACH/.test(result.stderr);
   const cause = offline
     ? "the npm registry cannot be reached; the first start needs it, later ones do not"
