@@ -1,0 +1,76 @@
+/**
+ * The firewall of a machine with `internet`: rules in its own network namespace, where it has no
+ * right to change them. Public addresses pass; everything that could be somebody's inside does not.
+ */
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+
+/** Not the internet: this-host, private, CGNAT, link-local, protocol assignments, benchmark, multicast, reserved. */
+export const FORBIDDEN_RANGES = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+];
+
+/** Every IPv4 address of this host: also its public ones lead to the host and not to the internet. */
+export function hostAddresses(): string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return [...new Set(addresses.map(({ address }) => address))].filter((text) => isIP(text) === 4);
+}
+
+/** Name servers that Docker's resolver asks on the machine's behalf, from inside its network. */
+export function nameServers(): string[] {
+  // Where systemd-resolved is in front, Docker reads the file with the real servers too.
+  for (const path of ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]) {
+    const servers = readNameServers(path).filter((server) => !server.startsWith("127."));
+    if (servers.length > 0) return servers;
+  }
+  return [];
+}
+
+function readNameServers(path: string): string[] {
+  try {
+    const rows = readFileSync(path, "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm);
+    return [...rows].map(([, server]) => server ?? "").filter((server) => isIP(server) === 4);
+  } catch {
+    return [];
+  }
+}
+
+/** An nftables script that replaces whatever rules were there, in one transaction. */
+export function guardRules(names: readonly string[], forbidden: readonly string[]): string {
+  const dns =
+    names.length === 0
+      ? ""
+      : `ip daddr { ${names.join(", ")} } meta l4proto { tcp, udp } th dport 53 accept`;
+  return `
+table inet insien
+delete table inet insien
+table inet insien {
+  set forbidden {
+    type ipv4_addr; flags interval; auto-merge
+    elements = { ${[...FORBIDDEN_RANGES, ...forbidden].join(", ")} }
+  }
+  chain outgoing {
+    type filter hook output priority 0; policy accept;
+    oif lo accept
+    ${dns}
+    meta nfproto ipv6 reject
+    ip daddr @forbidden reject with icmpx type admin-prohibited
+  }
+  chain incoming {
+    type filter hook input priority 0; policy drop;
+    iif lo accept
+    ct state established,related accept
+  }
+}`;
+}

@@ -1,0 +1,147 @@
+/**
+ * `internet`: a bridge network for one machine alone, joined only after a helper container has put
+ * the firewall into the machine's network namespace. There is no moment without the rules: until
+ * the network is joined, the machine has nothing but loopback.
+ */
+import { InsienError, type MachineId } from "@insien/protocol";
+import type Docker from "dockerode";
+import { engineWords, isConflict, isNotFound, type Engine } from "./engine.ts";
+import { guardRules, hostAddresses, nameServers } from "./guard-rules.ts";
+import type { ImageBuilder } from "./image-builder.ts";
+import { LABELS, networkName } from "./machine-labels.ts";
+import { freeSubnets, type SubnetRange } from "./subnets.ts";
+
+const HELPER_MEMORY_BYTES = 64 * 1024 * 1024;
+const HELPER_PIDS = 16;
+
+export interface NetworkGuardOptions {
+  ownerId: string;
+  subnets: SubnetRange;
+}
+
+export class NetworkGuard {
+  readonly #engine: Engine;
+  readonly #builder: ImageBuilder;
+  readonly #options: NetworkGuardOptions;
+  /** Handed out to networks that Docker does not list yet. */
+  readonly #reserved = new Set<string>();
+
+  constructor(engine: Engine, builder: ImageBuilder, options: NetworkGuardOptions) {
+    this.#engine = engine;
+    this.#builder = builder;
+    this.#options = options;
+  }
+
+  /** Brings the internet to a running container. Idempotent. */
+  async open(machineId: MachineId, containerId: string): Promise<void> {
+    const network = await this.#ensureNetwork(machineId);
+    const container = this.#engine.docker.getContainer(containerId);
+    const info = await container.inspect();
+    const joined = Object.keys(info.NetworkSettings.Networks);
+    await this.#applyRules(machineId, containerId);
+    if (joined.includes("none")) {
+      await this.#engine.docker.getNetwork("none").disconnect({ Container: containerId });
+    }
+    if (!joined.includes(networkName(machineId))) await network.connect({ Container: containerId });
+  }
+
+  /** Takes the network from the container, running or not, and removes it. Idempotent. */
+  async close(machineId: MachineId, containerId: string): Promise<void> {
+    if (!(await this.detach(machineId, containerId))) return;
+    await this.#engine.docker.getNetwork("none").connect({ Container: containerId });
+    await this.remove(machineId);
+  }
+
+  /** Disconnects a machine from its network, which stays. `false` when it has none. */
+  async detach(machineId: MachineId, containerId: string): Promise<boolean> {
+    const network = this.#engine.docker.getNetwork(networkName(machineId));
+    try {
+      await network.disconnect({ Container: containerId, Force: true });
+    } catch (error) {
+      // 404 is no such network; "is not connected" comes as another status on each version.
+      if (isNotFound(error)) return (await this.#exists(machineId)) ?? false;
+      if (!engineWords(error).includes("is not connected")) throw error;
+    }
+    return true;
+  }
+
+  async #exists(machineId: MachineId): Promise<boolean> {
+    const what = `looking for the network of machine ${machineId}`;
+    const network = this.#engine.docker.getNetwork(networkName(machineId));
+    return (await this.#engine.ask(what, () => network.inspect())) !== undefined;
+  }
+
+  async remove(machineId: MachineId): Promise<void> {
+    const network = this.#engine.docker.getNetwork(networkName(machineId));
+    await network.remove().catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
+  }
+
+  async #ensureNetwork(machineId: MachineId): Promise<Docker.Network> {
+    if (await this.#exists(machineId))
+      return this.#engine.docker.getNetwork(networkName(machineId));
+    const networks = await this.#engine.docker.listNetworks();
+    const taken = networks.flatMap(({ IPAM }) => IPAM?.Config ?? []).map(({ Subnet }) => Subnet);
+    const ipv4 = taken.filter((subnet) => subnet !== undefined && !subnet.includes(":"));
+    for (const subnet of freeSubnets(this.#options.subnets, ipv4 as string[])) {
+      if (this.#reserved.has(subnet)) continue;
+      this.#reserved.add(subnet);
+      try {
+        return await this.#createNetwork(machineId, subnet);
+      } catch (error) {
+        // Another program took the subnet between the list and now, or a route of the host holds it.
+        if (!/overlap/i.test(engineWords(error))) throw error;
+      } finally {
+        this.#reserved.delete(subnet);
+      }
+    }
+    throw new InsienError("no_capacity", "no subnet is free for another sandbox with internet");
+  }
+
+  async #createNetwork(machineId: MachineId, subnet: string): Promise<Docker.Network> {
+    return await this.#engine.docker.createNetwork({
+      Name: networkName(machineId),
+      CheckDuplicate: true,
+      Driver: "bridge",
+      EnableIPv6: false,
+      IPAM: { Driver: "default", Config: [{ Subnet: subnet }] },
+      Options: { "com.docker.network.bridge.enable_icc": "false" },
+      Labels: { [LABELS.owner]: this.#options.ownerId, [LABELS.machine]: machineId },
+    });
+  }
+
+  /** Runs `nft` beside the machine: NET_ADMIN over that one namespace, and nothing else. */
+  async #applyRules(machineId: MachineId, containerId: string): Promise<void> {
+    const image = await this.#builder.netguard();
+    const helper = await this.#engine.docker.createContainer({
+      name: `insien-${machineId}-guard`,
+      Image: image,
+      Entrypoint: ["nft"],
+      Cmd: [guardRules(nameServers(), hostAddresses())],
+      Labels: { [LABELS.helper]: machineId },
+      HostConfig: {
+        NetworkMode: `container:${containerId}`,
+        CapDrop: ["ALL"],
+        CapAdd: ["NET_ADMIN"],
+        SecurityOpt: ["no-new-privileges:true"],
+        ReadonlyRootfs: true,
+        Memory: HELPER_MEMORY_BYTES,
+        PidsLimit: HELPER_PIDS,
+      },
+    });
+    try {
+      const ended = helper.wait({ condition: "next-exit" });
+      await helper.start();
+      const { StatusCode } = (await ended) as { StatusCode: number };
+      if (StatusCode === 0) return;
+      const words = (await helper.logs({ stdout: true, stderr: true })).toString("utf8");
+      const message = `the firewall of machine ${machineId} could not be set: ${words.trim()}`;
+      throw new InsienError("create_failed", message);
+    } finally {
+      await helper.remove({ force: true }).catch((error: unknown) => {
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+      });
+    }
+  }
+}
