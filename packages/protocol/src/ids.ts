@@ -34,3 +34,6 @@ export const asSandboxId = (value: string): SandboxId | undefined =>
   isId(value) ? (value as SandboxId) : undefined;
 export const asMachineId = (value: string): MachineId | undefined =>
   isId(value) ? (value as MachineId) : undefined;
+
+/** What keys begin with that Insien made: people and secret scanners recognise them by it. */
+export const API_KEY_PREFIX = "insien_";

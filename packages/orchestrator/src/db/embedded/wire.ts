@@ -9,7 +9,7 @@ const PROTOCOL_3 = 0x0003_0000;
 const SSL_REQUEST = 80877103;
 const TERMINATE = "X".charCodeAt(0);
 /** Messages after which the client waits for an answer: Sync, Query, Flush, CopyDone, CopyFail. */
-const BATCH_ENDS = new Set([..."SQHcf"].map((letter) => letter.charCodeAt(0)));
+const BATCH_ENDS = new Set(["S", "Q", "H", "c", "f"].map((letter) => letter.charCodeAt(0)));
 
 export class WireDoor {
   readonly #database: PGlite;

@@ -1,0 +1,148 @@
+/**
+ * The configuration: read once, from the environment and from `.env`, checked as a whole, and
+ * frozen. Nothing else reads the environment.
+ */
+import { chmod, mkdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parseEnv } from "node:util";
+import { API_KEY_PREFIX, InsienError } from "@insien/protocol";
+import { readOrMakeSecret } from "./config/secret-file.ts";
+import { SECRET_VARIABLES, variables, type Variables } from "./config/variables.ts";
+
+export interface Config {
+  readonly port: number;
+  /** A second door, for WebSockets alone. */
+  readonly webSocketPort: number;
+  readonly host: string;
+  /** Signs the tokens of agents. Made at the first start when it is not given. */
+  readonly jwtSecret: string;
+  /** The administrator's key. Made at the first start when it is not given. */
+  readonly apiKey: string;
+  /** Where it comes from, for people: "API_KEY", or the file it is kept in. */
+  readonly apiKeySource: string;
+  readonly agentImage: string | undefined;
+  readonly databaseUrl: string | undefined;
+  /** Absolute; it exists. */
+  readonly dataDirectory: string;
+  readonly runtime: "auto" | "docker" | "bubblewrap";
+  /** Warm machines of the default template. */
+  readonly poolSize: number;
+  /** Warm machines of all templates together. */
+  readonly poolMaximum: number;
+  /** Of sandboxes that ask for none, and of warm machines. */
+  readonly limits: Readonly<{ cpu: number; memoryBytes: number; pids: number }>;
+  readonly sandboxDefaults: Readonly<{
+    limits: Readonly<{ cpu: number; memoryBytes: number; pids: number }>;
+    network: "none" | "internet";
+    /** 0: never. */
+    ttlSeconds: number;
+    /** 0: never. */
+    idleTimeoutSeconds: number;
+  }>;
+  readonly publicUrl: string | undefined;
+  readonly trustProxy: boolean;
+  /** Pages that may call from a browser; `undefined`: any that has a key. */
+  readonly corsOrigins: readonly string[] | undefined;
+  /** What an orderly stop does with the sandboxes. */
+  readonly onStop: "keep" | "destroy";
+  readonly logLevel: Variables["INSIEN_LOG_LEVEL"];
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads the configuration, makes the data directory, and the secrets in it that are not given.
+ * Throws `invalid_request` with one sentence for each variable that is wrong.
+ */
+export async function loadConfig(
+  options: { environment?: Environment; directory?: string } = {},
+): Promise<Config> {
+  const { environment = process.env, directory = process.cwd() } = options;
+  const file = await readFile(join(directory, ".env"), "utf8").catch(() => "");
+  const given = parseVariables({ ...parseEnv(file), ...withoutEmpty(environment) });
+  const dataDirectory = resolve(directory, given.INSIEN_DATA_DIR);
+  // Others may pass through, to the sockets in it that machines of other users dial, but not look around.
+  await mkdir(dataDirectory, { recursive: true });
+  await chmod(dataDirectory, 0o711);
+  const keyFile = join(dataDirectory, "api-key");
+  return assemble(given, {
+    dataDirectory,
+    jwtSecret: given.JWT_SECRET ?? (await readOrMakeSecret(join(dataDirectory, "jwt-secret"))),
+    apiKey: given.API_KEY ?? (await readOrMakeSecret(keyFile, API_KEY_PREFIX)),
+    apiKeySource: given.API_KEY === undefined ? keyFile : "API_KEY",
+  });
+}
+
+/** An empty variable counts as none, as in `PORT= ./start.sh`. */
+function withoutEmpty(environment: Environment): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
+}
+
+function parseVariables(environment: Environment): Variables {
+  const result = variables.safeParse(withoutEmpty(environment));
+  if (result.success) return result.data;
+  const sentences = new Map<string, string>();
+  for (const issue of result.error.issues) {
+    const name = String(issue.path[0]);
+    const value = SECRET_VARIABLES.has(name) ? "" : ` is "${environment[name]}" and`;
+    // The first complaint about a variable is the one that explains the others.
+    if (!sentences.has(name)) sentences.set(name, `${name}${value} ${issue.message}.`);
+  }
+  throw new InsienError("invalid_request", [...sentences.values()].join("\n"), {
+    details: { variables: [...sentences.keys()] },
+  });
+}
+
+function assemble(
+  given: Variables,
+  made: Pick<Config, "dataDirectory" | "jwtSecret" | "apiKey" | "apiKeySource">,
+): Config {
+  const limits = Object.freeze({
+    cpu: given.INSIEN_DEFAULT_CPU,
+    memoryBytes: given.INSIEN_DEFAULT_MEMORY,
+    pids: given.INSIEN_DEFAULT_PIDS,
+  });
+  return Object.freeze({
+    ...made,
+    port: given.PORT,
+    webSocketPort: given.WS_PORT,
+    host: given.HOST,
+    agentImage: given.AGENT_IMAGE,
+    databaseUrl: given.DATABASE_URL,
+    runtime: given.INSIEN_RUNTIME,
+    poolSize: given.INSIEN_POOL_SIZE,
+    poolMaximum:
+      given.INSIEN_POOL_MAXIMUM ?? Math.max(given.INSIEN_POOL_SIZE, DEFAULT_POOL_MAXIMUM),
+    limits,
+    sandboxDefaults: Object.freeze({
+      limits,
+      network: given.INSIEN_DEFAULT_NETWORK,
+      ttlSeconds: given.INSIEN_DEFAULT_TTL_SECONDS,
+      idleTimeoutSeconds: given.INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS,
+    }),
+    publicUrl: given.INSIEN_PUBLIC_URL,
+    trustProxy: given.INSIEN_TRUST_PROXY,
+    corsOrigins: given.INSIEN_CORS_ORIGINS,
+    onStop: given.INSIEN_ON_STOP,
+    logLevel: given.INSIEN_LOG_LEVEL,
+  });
+}
+
+const DEFAULT_POOL_MAXIMUM = 16;
+const HIDDEN = "(secret)";
+
+/** The configuration for a log: everything but its secrets. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  return {
+    ...config,
+    jwtSecret: HIDDEN,
+    apiKey: HIDDEN,
+    databaseUrl: config.databaseUrl === undefined ? undefined : withoutPassword(config.databaseUrl),
+  };
+}
+
+/** A password may stand before the host or among the parameters; neither is shown. */
+function withoutPassword(databaseUrl: string): string {
+  const { protocol, host, pathname } = new URL(databaseUrl);
+  return `${protocol}//${host}${pathname}`;
+}

@@ -1,0 +1,125 @@
+/** Every variable that configures the orchestrator: what it may be, and what it is when absent. */
+import { parseMemory } from "@insien/protocol";
+import { z } from "zod";
+
+const SEED_SECRET = "your-secret-key-change-in-production";
+const LATER_RUNTIMES = ["vm", "kubernetes"];
+
+function whole(minimum: number, maximum: number) {
+  const complaint = `must be a whole number from ${minimum} to ${maximum}`;
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, complaint)
+    .transform(Number)
+    .refine((number) => number >= minimum && number <= maximum, complaint);
+}
+
+function oneOf<const Choice extends string>(...choices: Choice[]) {
+  const last = choices.at(-1) ?? "";
+  return z.enum(choices, { error: `must be ${choices.slice(0, -1).join(", ")} or ${last}` });
+}
+
+function url(schemes: RegExp, complaint: string) {
+  return z.string().refine((text) => schemes.test(text) && URL.canParse(text), complaint);
+}
+
+const cores = z
+  .string()
+  .refine(
+    (text) => Number(text) >= 0.1 && Number(text) <= 8,
+    "must be a number of cores from 0.1 to 8",
+  )
+  .transform(Number);
+
+const memory = z.string().transform((text, context) => {
+  const bytes = parseMemory(text);
+  if (bytes !== undefined && bytes >= 32 * 1024 ** 2 && bytes <= 64 * 1024 ** 3) return bytes;
+  context.addIssue("must be a size from 32m to 64g, such as 512m or 2g");
+  return z.NEVER;
+});
+
+const flag = z
+  .string()
+  .regex(/^(1|0|true|false)$/, "must be 1 or 0")
+  .transform((text) => text === "1" || text === "true");
+
+const runtime = z
+  .string()
+  .refine(
+    (name) => !LATER_RUNTIMES.includes(name),
+    "names a runtime that is not there yet: take docker or bubblewrap",
+  )
+  .pipe(oneOf("auto", "docker", "bubblewrap"));
+
+const origins = z
+  .string()
+  .transform((text) => text.split(",").map((origin) => origin.trim()))
+  .refine(
+    (list) => list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+    "must be origins such as https://app.example.com, with commas between",
+  );
+
+const DAY_SECONDS = 24 * 3600;
+
+const shape = {
+  PORT: whole(0, 65_535).prefault("3000"),
+  WS_PORT: whole(0, 65_535).prefault("3001"),
+  /** This machine only, until someone decides otherwise: whoever has a key runs code here. */
+  HOST: z.string().regex(/^\S+$/, "must be an address or a host name").default("127.0.0.1"),
+  JWT_SECRET: z
+    .string()
+    .refine(
+      (secret) => secret !== SEED_SECRET,
+      "is the example that everybody knows: leave it out, and one is made",
+    )
+    .min(16, "must have at least 16 characters")
+    .optional(),
+  API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]{8,}$/, "must have at least 8 characters, without blanks")
+    .optional(),
+  AGENT_IMAGE: z
+    .string()
+    .regex(/^\S{1,512}$/, "must be the name of an image")
+    .optional(),
+  DATABASE_URL: url(
+    /^postgres(ql)?:\/\//,
+    "must be like postgresql://user:password@host:5432/name",
+  ).optional(),
+  INSIEN_DATA_DIR: z.string().default(".insien"),
+  INSIEN_RUNTIME: runtime.prefault("auto"),
+  INSIEN_POOL_SIZE: whole(0, 1000).prefault("2"),
+  INSIEN_POOL_MAXIMUM: whole(0, 1000).optional(),
+  INSIEN_DEFAULT_CPU: cores.prefault("1"),
+  INSIEN_DEFAULT_MEMORY: memory.prefault("512m"),
+  INSIEN_DEFAULT_PIDS: whole(8, 32_768).prefault("256"),
+  INSIEN_DEFAULT_NETWORK: oneOf("none", "internet").default("none"),
+  INSIEN_DEFAULT_TTL_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("0"),
+  /** A program that forgot its sandbox should not keep the memory for ever. */
+  INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("3600"),
+  INSIEN_PUBLIC_URL: url(/^https?:\/\//, "must be like https://sandboxes.example.com").optional(),
+  INSIEN_TRUST_PROXY: flag.prefault("0"),
+  INSIEN_CORS_ORIGINS: origins.optional(),
+  INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),
+  INSIEN_LOG_LEVEL: oneOf("fatal", "error", "warn", "info", "debug", "trace", "silent").default(
+    "info",
+  ),
+};
+
+export const variables = z
+  .object(shape)
+  .refine(({ PORT, WS_PORT }) => PORT !== WS_PORT || PORT === 0, {
+    path: ["WS_PORT"],
+    error: "must differ from PORT, which serves WebSockets as well",
+  });
+
+export type Variables = z.infer<typeof variables>;
+export type VariableName = keyof typeof shape;
+export const variableNames = Object.keys(shape);
+
+/** Their values appear in no message and no log. */
+export const SECRET_VARIABLES: ReadonlySet<string> = new Set<VariableName>([
+  "JWT_SECRET",
+  "API_KEY",
+  "DATABASE_URL",
+]);
