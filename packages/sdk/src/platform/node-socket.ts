@@ -78,7 +78,12 @@ export function openNodeSocket(url: string, options: OpenSocketOptions): Promise
         },
         pause: () => socket.pause(),
         resume: () => socket.resume(),
-        keepAlive: (wanted) => (wanted ? tcp?.ref() : tcp?.unref()),
+        keepAlive: (wanted) => {
+          // A destroyed socket would keep each call as a listener for a connection to come.
+          if (tcp === undefined || tcp.destroyed) return;
+          if (wanted) tcp.ref();
+          else tcp.unref();
+        },
         close: () => socket.terminate(),
       });
     });
