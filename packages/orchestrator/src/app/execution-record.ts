@@ -1,6 +1,6 @@
 import type { AgentEvent, SandboxId } from "@insien/protocol";
 import type { Logger } from "pino";
-import type { NewEvent } from "../db/index.ts";
+import type { EventRows, NewEvent } from "../db/index.ts";
 
 /** Commands may start by the hundred in a second; what is recorded of them is written in batches. */
 const FLUSH_MS = 200;
@@ -9,21 +9,19 @@ const PENDING_MAX = 10_000;
 const ARGUMENT_CHARS = 256;
 const ARGUMENTS_MAX = 32;
 
-export interface EventSink {
-  append(events: readonly NewEvent[]): Promise<void>;
-}
+type ExecutionEvent = NewEvent & { sandboxId: SandboxId };
 
 /** Writes what agents report of commands into the sandboxes' event streams. */
 export class ExecutionRecord implements AsyncDisposable {
-  readonly #sink: EventSink;
+  readonly #events: EventRows;
   readonly #log: Logger;
-  #pending: NewEvent[] = [];
+  #pending: ExecutionEvent[] = [];
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(sink: EventSink, log: Logger) {
-    this.#sink = sink;
+  constructor(events: EventRows, log: Logger) {
+    this.#events = events;
     this.#log = log;
   }
 
@@ -50,7 +48,7 @@ export class ExecutionRecord implements AsyncDisposable {
     if (batch.length === 0) return;
     this.#writing = this.#writing.then(async () => {
       try {
-        await this.#sink.append(batch);
+        await this.#events.appendAll(batch);
         if (this.#dropped > 0) this.#log.warn({ dropped: this.#dropped }, "execution records were dropped while the database was slow");
         this.#dropped = 0;
       } catch (error) {
@@ -62,15 +60,22 @@ export class ExecutionRecord implements AsyncDisposable {
   }
 }
 
-function toRecord(sandboxId: SandboxId, event: AgentEvent): NewEvent | undefined {
+function toRecord(sandboxId: SandboxId, event: AgentEvent): ExecutionEvent | undefined {
   if (event.type === "started") {
     const command = event.command.slice(0, ARGUMENTS_MAX).map((argument) => argument.slice(0, ARGUMENT_CHARS));
     const { processId, cwd, user, background } = event;
-    return { sandboxId, type: "command.started", data: { processId, command, cwd, user, background } };
+    const data = { processId, command, cwd, user, background };
+    return { sandboxId, type: "command.started", at: instant(event.at), data };
   }
   if (event.type === "ended") {
-    const { type: _type, at: _at, ...data } = event;
-    return { sandboxId, type: "command.ended", data };
+    const { type: _type, at, ...data } = event;
+    return { sandboxId, type: "command.ended", at: instant(at), data };
   }
   return undefined;
+}
+
+/** The agent's clock is not trusted to be a time at all. */
+function instant(text: string): Date {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? new Date() : at;
 }

@@ -1,10 +1,10 @@
 import type { MachineId, SandboxId } from "@insien/protocol";
-import type { SandboxRow } from "../db/index.ts";
+import type { SandboxRecord } from "../db/index.ts";
 import type { MachineLine } from "../line/machine-line.ts";
 import type { ExecutionRecord } from "./execution-record.ts";
 
 export interface LiveSandbox {
-  row: SandboxRow;
+  row: SandboxRecord;
   line: MachineLine;
   lastActivityAt: number;
   release(): void;
@@ -27,7 +27,7 @@ export class LiveSandboxes {
     this.#onDown = onDown;
   }
 
-  add(row: SandboxRow, line: MachineLine): void {
+  add(row: SandboxRecord, line: MachineLine): void {
     this.remove(row.id);
     const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) => this.#record.add(row.id, event);
     const onDown = () => this.#onDown(line.machineId);
@@ -50,7 +50,7 @@ export class LiveSandboxes {
   }
 
   /** The row was changed in the database while the machine stayed as it is. */
-  refresh(row: SandboxRow): void {
+  refresh(row: SandboxRecord): void {
     const live = this.#byId.get(row.id);
     if (live !== undefined) live.row = row;
   }
@@ -71,11 +71,12 @@ export class LiveSandboxes {
   }
 
   /** Sandboxes used since the last call, for one batched write. */
-  takeTouched(): { id: SandboxId; at: Date }[] {
-    const touched = [...this.#touched].flatMap((id) => {
+  takeTouched(): Map<SandboxId, Date> {
+    const touched = new Map<SandboxId, Date>();
+    for (const id of this.#touched) {
       const live = this.#byId.get(id);
-      return live === undefined ? [] : [{ id, at: new Date(live.lastActivityAt) }];
-    });
+      if (live !== undefined) touched.set(id, new Date(live.lastActivityAt));
+    }
     this.#touched.clear();
     return touched;
   }

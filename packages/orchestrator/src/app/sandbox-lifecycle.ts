@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InsienError, LIMITS, type MachineId, type SandboxId, newMachineId, newSandboxId } from "@insien/protocol";
 import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
-import type { NewSandbox, SandboxRow, SandboxStore } from "../db/index.ts";
+import type { SandboxChanges, SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
 import type { MachineLine } from "../line/machine-line.ts";
 import { endOf } from "../reconcile/plan.ts";
@@ -31,7 +31,7 @@ export interface CreateRequest {
 }
 
 export interface LifecycleParts {
-  store: SandboxStore;
+  store: SandboxRows;
   runtime: Runtime;
   lines: LineServer;
   factory: MachineFactory;
@@ -41,7 +41,7 @@ export interface LifecycleParts {
   log: Logger;
 }
 
-type Changes = Partial<Pick<SandboxRow, "machineId" | "stateReason" | "startedAt" | "endedAt" | "expiresAt" | "idleTimeoutSeconds">>;
+type Changes = Omit<SandboxChanges, "state">;
 
 /**
  * What happens to a sandbox, whoever asked for it: a request, the clock or the reconciler. What
@@ -66,7 +66,7 @@ export class SandboxLifecycle {
   create(
     request: CreateRequest,
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
-  ): Promise<SandboxRow> {
+  ): Promise<SandboxRecord> {
     const id = newSandboxId();
     return this.#mutex.run(id, async () => {
       const template = await this.#parts.templates.prepare(request, options);
@@ -94,7 +94,7 @@ export class SandboxLifecycle {
     });
   }
 
-  stop(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRow> {
+  stop(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
       const row = await this.#need(id, "stopRequested");
       return row.state === "stopping" ? this.#finishStop(row, options) : row;
@@ -108,7 +108,7 @@ export class SandboxLifecycle {
     });
   }
 
-  start(id: SandboxId): Promise<SandboxRow> {
+  start(id: SandboxId): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
       const row = await this.#need(id, "startRequested");
       if (row.state !== "creating" || row.machineId === undefined) return row;
@@ -137,7 +137,7 @@ export class SandboxLifecycle {
   }
 
   /** Takes up a running sandbox of an earlier process: listens where its agent dials. */
-  adopt(row: SandboxRow): Promise<void> {
+  adopt(row: SandboxRecord): Promise<void> {
     return this.#mutex.run(row.id, async () => {
       if (row.machineId === undefined || this.#live.get(row.id) !== undefined) return;
       this.#live.add(row, await this.#parts.lines.open(row.machineId));
@@ -145,7 +145,7 @@ export class SandboxLifecycle {
     });
   }
 
-  async extend(id: SandboxId, changes: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<SandboxRow> {
+  async extend(id: SandboxId, changes: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
       const set: Changes = {};
       if (changes.ttlSeconds !== undefined) set.expiresAt = expiry(changes.ttlSeconds);
@@ -162,7 +162,7 @@ export class SandboxLifecycle {
   }
 
   /** Fails a sandbox on what a list once said, unless the row or the machine says otherwise by now. */
-  failUnchanged(seen: SandboxRow, reason: string): Promise<void> {
+  failUnchanged(seen: SandboxRecord, reason: string): Promise<void> {
     return this.#mutex.run(seen.id, async () => {
       const row = await this.#parts.store.get(seen.id);
       if (row?.version !== seen.version) return;
@@ -189,7 +189,7 @@ export class SandboxLifecycle {
     }
   }
 
-  async #createWarm(id: SandboxId, request: CreateRequest, machine: LiveMachine): Promise<SandboxRow> {
+  async #createWarm(id: SandboxId, request: CreateRequest, machine: LiveMachine): Promise<SandboxRecord> {
     const { machineId, line, template } = machine;
     using _held = this.#parts.factory.hold(machineId);
     const now = new Date();
@@ -214,7 +214,7 @@ export class SandboxLifecycle {
     request: CreateRequest,
     template: PreparedTemplate,
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
-  ): Promise<SandboxRow> {
+  ): Promise<SandboxRecord> {
     const machineId = newMachineId();
     const fresh = this.#newRow(id, request, template, { state: "creating", machineId, startedAt: undefined });
     options.onProgress?.({ step: "boot" });
@@ -236,7 +236,7 @@ export class SandboxLifecycle {
     }
   }
 
-  async #becomeRunning(row: SandboxRow, line: MachineLine): Promise<SandboxRow> {
+  async #becomeRunning(row: SandboxRecord, line: MachineLine): Promise<SandboxRecord> {
     await this.#parts.factory.waitReady(line);
     const [running] = await Promise.all([
       this.#need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
@@ -247,7 +247,7 @@ export class SandboxLifecycle {
     return running;
   }
 
-  async #finishStop(row: SandboxRow, options: { graceMs?: number }): Promise<SandboxRow> {
+  async #finishStop(row: SandboxRecord, options: { graceMs?: number }): Promise<SandboxRecord> {
     this.#live.remove(row.id);
     if (row.machineId !== undefined) {
       await this.#parts.runtime.stop(row.machineId, options);
@@ -256,7 +256,7 @@ export class SandboxLifecycle {
     return this.#need(row.id, "stopped");
   }
 
-  async #finishDestroy(row: SandboxRow): Promise<void> {
+  async #finishDestroy(row: SandboxRecord): Promise<void> {
     this.#live.remove(row.id);
     if (row.machineId !== undefined) await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
     await this.#transition(row.id, "destroyed", { endedAt: new Date() });
@@ -277,7 +277,7 @@ export class SandboxLifecycle {
   }
 
   /** As `#transition`, for callers to whom a sandbox that does not exist is an error. */
-  async #need(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRow> {
+  async #need(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRecord> {
     const row = await this.#transition(id, event, changes);
     if (row === undefined) throw new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
     return row;
@@ -287,7 +287,7 @@ export class SandboxLifecycle {
    * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
    * is the unchanged one when the event changes nothing; `undefined` when there is none.
    */
-  async #transition(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRow | undefined> {
+  async #transition(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRecord | undefined> {
     for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
       const row = await this.#parts.store.get(id);
       if (row === undefined) return undefined;
@@ -305,8 +305,9 @@ export class SandboxLifecycle {
     id: SandboxId,
     request: CreateRequest,
     template: PreparedTemplate,
-    over: Pick<NewSandbox, "state" | "machineId" | "startedAt">,
-  ): NewSandbox {
+    over: Pick<SandboxRecord, "state" | "machineId" | "startedAt">,
+  ): Omit<SandboxRecord, "version"> {
+    const now = new Date();
     return {
       id,
       ownerId: request.ownerId,
@@ -322,6 +323,9 @@ export class SandboxLifecycle {
       expiresAt: expiry(request.ttlSeconds),
       idleTimeoutSeconds: request.idleTimeoutSeconds,
       nodeId: this.#parts.nodeId,
+      createdAt: now,
+      endedAt: undefined,
+      lastActivityAt: now,
       ...over,
     };
   }

@@ -1,6 +1,6 @@
 import { InsienError, LIMITS, type CreateSandboxBody, type ExecAnswer, type ExecBody, type SandboxId, type SandboxState, parseMemory } from "@insien/protocol";
 import type { MachineLimits, Progress, RuntimeCapabilities } from "@insien/runtime";
-import type { SandboxRow, SandboxStore } from "../db/index.ts";
+import type { EventRows, SandboxRecord, SandboxRows } from "../db/index.ts";
 import { callAgent } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import type { CallOptions, Sandbox, SandboxEvent, Sandboxes } from "./application.ts";
@@ -17,20 +17,23 @@ export interface SandboxDefaults {
 
 /** What callers may do with sandboxes: finds theirs, fills in defaults, and hands on to the lifecycle. */
 export class SandboxService implements Sandboxes {
-  readonly #store: SandboxStore;
+  readonly #store: SandboxRows;
+  readonly #events: EventRows;
   readonly #live: LiveSandboxes;
   readonly #lifecycle: SandboxLifecycle;
   readonly #defaults: SandboxDefaults;
   readonly #capabilities: RuntimeCapabilities;
 
   constructor(parts: {
-    store: SandboxStore;
+    store: SandboxRows;
+    events: EventRows;
     live: LiveSandboxes;
     lifecycle: SandboxLifecycle;
     defaults: SandboxDefaults;
     capabilities: RuntimeCapabilities;
   }) {
     this.#store = parts.store;
+    this.#events = parts.events;
     this.#live = parts.live;
     this.#lifecycle = parts.lifecycle;
     this.#defaults = parts.defaults;
@@ -96,7 +99,7 @@ export class SandboxService implements Sandboxes {
 
   async events(principal: Principal, id: SandboxId, query: { after?: number; limit?: number }): Promise<SandboxEvent[]> {
     await this.#owned(principal, id, { destroyed: "found" });
-    return this.#store.events(id, query);
+    return this.#events.list(id, query);
   }
 
   async exec(principal: Principal, id: SandboxId, body: ExecBody, options: CallOptions = {}): Promise<ExecAnswer> {
@@ -157,7 +160,7 @@ export class SandboxService implements Sandboxes {
   }
 
   /** The caller's own sandbox; to everyone else, and once destroyed, it does not exist. */
-  async #owned(principal: Principal, id: SandboxId, options: { destroyed?: "found" } = {}): Promise<SandboxRow> {
+  async #owned(principal: Principal, id: SandboxId, options: { destroyed?: "found" } = {}): Promise<SandboxRecord> {
     const row = await this.#store.get(id);
     if (row === undefined || row.ownerId !== principal.ownerId) throw notFound(id);
     if (row.state === "destroyed" && options.destroyed !== "found") throw notFound(id);

@@ -1,15 +1,16 @@
 import type { Logger } from "pino";
 import type { LiveSandboxes } from "../app/live-sandboxes.ts";
 import type { SandboxLifecycle } from "../app/sandbox-lifecycle.ts";
-import type { SandboxStore } from "../db/index.ts";
+import type { SandboxRows } from "../db/index.ts";
 
 const SWEEP_MS = 1_000;
 /** Stopped sandboxes expire too; those are only in the database. */
 const DATABASE_SWEEPS = 10;
 const PURGE_SWEEPS = 3_600;
+const DUE_MAX = 500;
 
 export interface ExpiryParts {
-  store: SandboxStore;
+  store: SandboxRows;
   live: LiveSandboxes;
   lifecycle: SandboxLifecycle;
   nodeId: string;
@@ -61,8 +62,10 @@ export class Expiry implements Disposable {
     this.#sweeps += 1;
     if (this.#sweeps % DATABASE_SWEEPS === 0) {
       const touched = live.takeTouched();
-      if (touched.length > 0) await store.touch(touched);
-      for (const id of await store.expired(nodeId, new Date(now))) this.#end(id, "Its time to live was over");
+      await store.touch(touched);
+      for (const row of await store.due(new Date(now), DUE_MAX)) {
+        if (row.nodeId === nodeId && row.state !== "running") this.#end(row.id, "Its time to live was over");
+      }
     }
     if (this.#sweeps % PURGE_SWEEPS === 1) await store.purge(new Date(now - this.#parts.retentionMs));
   }

@@ -5,7 +5,7 @@ import type { LiveSandboxes } from "../app/live-sandboxes.ts";
 import type { MachineFactory } from "../app/machine-factory.ts";
 import type { MachinePool } from "../app/machine-pool.ts";
 import type { SandboxLifecycle } from "../app/sandbox-lifecycle.ts";
-import type { SandboxRow, SandboxStore } from "../db/index.ts";
+import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
 import { type Action, plan } from "./plan.ts";
 import type { PoolAdoption } from "./pool-adoption.ts";
@@ -13,7 +13,7 @@ import type { PoolAdoption } from "./pool-adoption.ts";
 const ROUND_MS = 10_000;
 
 export interface ReconcilerParts {
-  store: SandboxStore;
+  store: SandboxRows;
   runtime: Runtime;
   lines: LineServer;
   factory: MachineFactory;
@@ -104,7 +104,7 @@ export class Reconciler implements AsyncDisposable {
     }
   }
 
-  async #carryOut(action: Action, rows: ReadonlyMap<string, SandboxRow>): Promise<void> {
+  async #carryOut(action: Action, rows: ReadonlyMap<string, SandboxRecord>): Promise<void> {
     const { lifecycle, factory, adoption, log } = this.#parts;
     try {
       switch (action.type) {

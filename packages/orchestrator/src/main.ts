@@ -1,0 +1,105 @@
+/**
+ * The orchestrator's process: reads the configuration, chooses a runtime, puts the server together
+ * and keeps it until a signal ends it. The only file that names concrete runtimes.
+ */
+import { join } from "node:path";
+import { prepareKit } from "@insien/agent/kit";
+import { InsienError } from "@insien/protocol";
+import type { AgentKit, Runtime, Template } from "@insien/runtime";
+import { createBubblewrapRuntime } from "@insien/runtime-bubblewrap";
+import { createDockerRuntime } from "@insien/runtime-docker";
+import { type Logger, pino } from "pino";
+import { banner } from "./banner.ts";
+import { type Config, loadConfig } from "./config.ts";
+import { readOrMakeSecret } from "./config/secret-file.ts";
+import { openDatabase } from "./db/index.ts";
+import { removeServerFile, writeServerFile } from "./server-file.ts";
+import { Server } from "./server.ts";
+
+interface Choice {
+  runtime: Runtime;
+  /** For people: what spoke for it. */
+  reason: string;
+}
+
+/** The one asked for, or docker when a daemon answers and bubblewrap otherwise. */
+async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Promise<Choice> {
+  const docker = () => createDockerRuntime({ ownerId, kit });
+  const bubblewrap = () => createBubblewrapRuntime({ ownerId, kit, dataDirectory: config.dataDirectory });
+  const usable = async (runtime: Runtime, reason: string): Promise<Choice> => {
+    await runtime.capabilities();
+    return { runtime, reason };
+  };
+  if (config.runtime === "docker") return usable(docker(), "INSIEN_RUNTIME asks for it");
+  if (config.runtime === "bubblewrap") return usable(bubblewrap(), "INSIEN_RUNTIME asks for it");
+  try {
+    return await usable(docker(), "a Docker daemon answers");
+  } catch {
+    return usable(bubblewrap(), "no Docker daemon answers, so sandboxes are process trees of this machine");
+  }
+}
+
+const templatesOf = (config: Config): [Template] => [
+  { name: "base", image: config.agentImage ?? "insien-base", user: "user" },
+];
+
+async function main(): Promise<void> {
+  const config = await loadConfig();
+  const log = pino({ level: config.logLevel });
+  await using resources = new AsyncDisposableStack();
+  const kit = await prepareKit({ directory: config.dataDirectory });
+  // A node is a data directory: its machines carry its id, and no other node touches them.
+  const nodeId = await readOrMakeSecret(join(config.dataDirectory, "node-id"));
+  const database = resources.use(await openDatabase({ dataDirectory: config.dataDirectory, url: config.databaseUrl }));
+  const { runtime, reason } = await chooseRuntime(config, kit, nodeId);
+  resources.use(runtime);
+  const apiKey = config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
+  const server = resources.use(
+    new Server({ config, database, runtime, templates: templatesOf(config), nodeId, apiKey, log }),
+  );
+  const address = await server.start();
+  await writeServerFile(config.dataDirectory, {
+    pid: process.pid,
+    url: address.url,
+    webSocketUrl: address.url.replace(/^http(.*):\d+$/, `ws$1:${address.webSocketPort ?? address.port}`),
+    startedAt: new Date().toISOString(),
+  });
+  const { notes } = await runtime.capabilities();
+  process.stdout.write(
+    banner({
+      address,
+      apiKey: config.apiKey === undefined ? apiKey : "(the API_KEY that was given)",
+      runtime: runtime.name,
+      runtimeReason: reason,
+      database: database.kind,
+      dataDirectory: config.dataDirectory,
+      readyMs: performance.now(),
+      notes,
+    }),
+  );
+  await stopSignal(log);
+  if (config.onStop === "destroy") await server.destroySandboxes();
+  await removeServerFile(config.dataDirectory);
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGINT", "SIGTERM"] as const) {
+      process.once(name, () => {
+        log.info({ signal: name }, "stopping; sandboxes are kept unless INSIEN_ON_STOP says destroy");
+        process.once(name, () => process.exit(1));
+        resolve();
+      });
+    }
+  });
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  const message = error instanceof InsienError ? error.message : String(error instanceof Error ? error.stack : error);
+  process.stderr.write(`Insien could not start.\n${message}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,141 @@
+import { availableParallelism } from "node:os";
+import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
+import type { Logger } from "pino";
+import { ApiKeys } from "./app/keys.ts";
+import { ExecutionRecord } from "./app/execution-record.ts";
+import { LiveSandboxes } from "./app/live-sandboxes.ts";
+import { MachineFactory } from "./app/machine-factory.ts";
+import { MachinePool } from "./app/machine-pool.ts";
+import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
+import { SandboxService } from "./app/sandbox-service.ts";
+import { TemplateCatalog } from "./app/template-catalog.ts";
+import type { Config } from "./config.ts";
+import type { Database } from "./db/index.ts";
+import { type HttpAddress, type HttpServer, createHttpServer } from "./http/server.ts";
+import { LineServer } from "./line/line-server.ts";
+import { Expiry } from "./reconcile/expiry.ts";
+import { PoolAdoption } from "./reconcile/pool-adoption.ts";
+import { Reconciler } from "./reconcile/reconciler.ts";
+
+/** Ended sandboxes and their events stay readable this long. */
+const RETENTION_MS = 7 * 24 * 3600 * 1000;
+
+export interface ServerParts {
+  config: Config;
+  database: Database;
+  runtime: Runtime;
+  /** The first is what the warm pool holds. */
+  templates: readonly [Template, ...Template[]];
+  nodeId: string;
+  /** The administrator's key. */
+  apiKey: string;
+  log: Logger;
+}
+
+/**
+ * The orchestrator, put together from a database and a runtime. Ready when `start` returns: every
+ * sandbox that ran before can be reached, and the doors are open. The warm pool fills afterwards.
+ */
+export class Server implements AsyncDisposable {
+  readonly #parts: ServerParts;
+  readonly #lines: LineServer;
+  readonly #pool: MachinePool;
+  readonly #templates: TemplateCatalog;
+  readonly #record: ExecutionRecord;
+  readonly #lifecycle: SandboxLifecycle;
+  readonly #live: LiveSandboxes;
+  readonly #reconciler: Reconciler;
+  readonly #keys: ApiKeys;
+  #pooled: PreparedTemplate | undefined;
+  #http: HttpServer | undefined;
+  #expiry: Expiry | undefined;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+    const { config, database, runtime, nodeId, log } = parts;
+    const store = database.sandboxes;
+    this.#keys = new ApiKeys(database.apiKeys, { log });
+    this.#lines = new LineServer({ dataDirectory: config.dataDirectory, jwtSecret: config.jwtSecret });
+    const factory = new MachineFactory(runtime, this.#lines);
+    this.#pool = new MachinePool(factory, { parallelRefills: availableParallelism(), maximum: config.poolMaximum, log });
+    this.#templates = new TemplateCatalog(runtime, parts.templates);
+    this.#record = new ExecutionRecord(database.events, log);
+    this.#live = new LiveSandboxes(this.#record, (machineId) => void this.#lifecycle.examine(machineId));
+    const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
+    this.#lifecycle = new SandboxLifecycle({ ...common, templates: this.#templates }, this.#live);
+    const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () =>
+      this.#pooled === undefined ? undefined : { template: this.#pooled, limits: config.limits },
+    );
+    this.#reconciler = new Reconciler({ ...common, adoption, lifecycle: this.#lifecycle, live: this.#live });
+  }
+
+  async start(): Promise<HttpAddress> {
+    const { config, database, runtime, nodeId, log } = this.#parts;
+    const store = database.sandboxes;
+    await this.#keys.bootstrap(this.#parts.apiKey);
+    await this.#reconciler.start();
+    this.#expiry = new Expiry({ store, live: this.#live, lifecycle: this.#lifecycle, nodeId, retentionMs: RETENTION_MS, log });
+    const sandboxes = new SandboxService({
+      store,
+      events: database.events,
+      live: this.#live,
+      lifecycle: this.#lifecycle,
+      defaults: config.sandboxDefaults,
+      capabilities: await runtime.capabilities(),
+    });
+    this.#http = await createHttpServer({
+      application: {
+        sandboxes,
+        keys: this.#keys,
+        health: async () => ({ database: await database.health(), runtime: runtime.name }),
+      },
+      logger: log,
+      config,
+      lineDoor: this.#lines,
+    });
+    const address = await this.#http.listen(config.port, config.host, {
+      ...(config.webSocketPort === undefined ? {} : { webSocketPort: config.webSocketPort }),
+    });
+    void this.#fillPool();
+    return address;
+  }
+
+  /** Destroys every sandbox of this node: for a server that is not to leave anything running. */
+  async destroySandboxes(): Promise<void> {
+    const rows = await this.#parts.database.sandboxes.ofNode(this.#parts.nodeId);
+    await Promise.allSettled(rows.map((row) => this.#lifecycle.destroy(row.id, "The server is stopping")));
+  }
+
+  /** Closes the doors and ends warm machines; sandboxes run on and are found again by the next start. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#expiry?.[Symbol.dispose]();
+    await this.#http?.close();
+    await this.#reconciler[Symbol.asyncDispose]();
+    await this.#pool[Symbol.asyncDispose]();
+    await this.#record[Symbol.asyncDispose]();
+    await this.#keys[Symbol.asyncDispose]();
+    await this.#lines[Symbol.asyncDispose]();
+  }
+
+  async #fillPool(): Promise<void> {
+    const { config, templates, log } = this.#parts;
+    if (config.poolSize === 0) return;
+    try {
+      const [first] = templates;
+      let shown = "";
+      this.#pooled = await this.#templates.prepare(
+        { template: first.name },
+        {
+          onProgress: ({ step, message }) => {
+            if (step === shown) return;
+            shown = step;
+            log.info({ template: first.name, step, message }, "preparing the template");
+          },
+        },
+      );
+      this.#pool.setTarget({ template: this.#pooled, limits: config.limits, size: config.poolSize });
+    } catch (error) {
+      log.warn({ err: error }, "the default template could not be made ready; the first create tries again");
+    }
+  }
+}
