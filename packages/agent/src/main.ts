@@ -15,10 +15,11 @@ import { Accounts } from "./processes/accounts.ts";
 import { Children } from "./processes/children.ts";
 import { processDoor } from "./processes/process-handlers.ts";
 import { ProcessTable } from "./processes/process-table.ts";
-import { Dispatcher } from "./rpc/dispatcher.ts";
+import { Dispatcher, type BinaryHandler } from "./rpc/dispatcher.ts";
 import { RpcServer } from "./rpc/rpc-server.ts";
 import { SandboxState } from "./sandbox-state.ts";
 import { makeShutdown } from "./shutdown.ts";
+import { terminalDoor, TerminalTable } from "./terminals/index.ts";
 
 const AGENT_VERSION = "0.1.0";
 
@@ -36,22 +37,37 @@ function main(): void {
     user: sandbox.user,
     startedAt: new Date().toISOString(),
   } as const;
-  const activity = new Activity(hello, () => ({ commands: table.runningCount, terminals: 0 }));
+  const activity = new Activity(hello, () => ({
+    commands: table.runningCount,
+    terminals: terminalTable.size,
+  }));
   const table: ProcessTable = new ProcessTable({
     libc,
     children,
     defaultsFor: (user) => sandbox.defaultsFor(user),
     report: (event) => activity.report(event),
   });
+  const terminalTable: TerminalTable = new TerminalTable({
+    libc,
+    children,
+    defaultsFor: (user) => sandbox.defaultsFor(user),
+    onChange: () => activity.changed(),
+  });
   const processes = processDoor(table);
+  const terminals = terminalDoor(terminalTable);
   const handlers = {
     ...processes.handlers,
+    ...terminals.handlers,
     ...fileHandlers(sandbox),
     ...portHandlers(),
     ...metricsHandlers(sandbox),
     ping: () => ({ at: new Date().toISOString() }),
   };
-  const rpc = new RpcServer(new Dispatcher(handlers, processes.stdinFrame), libc.write);
+  const takeFrame: BinaryHandler = (frame, connection) => {
+    if (frame.kind === "terminalInput") terminals.inputFrame(frame, connection);
+    else processes.stdinFrame(frame, connection);
+  };
+  const rpc = new RpcServer(new Dispatcher(handlers, takeFrame), libc.write);
   const shutdown = makeShutdown(libc, table);
 
   const server = makeAgentServer({
@@ -78,7 +94,8 @@ function main(): void {
 }
 
 function carrierFor({ line, machineId, readToken }: ReturnType<typeof takeSettings>): Carrier {
-  if (line.startsWith("unix:")) return unixCarrier(line.slice("unix:".length), machineId, readToken);
+  if (line.startsWith("unix:"))
+    return unixCarrier(line.slice("unix:".length), machineId, readToken);
   return webSocketCarrier(line, machineId, readToken);
 }
 
