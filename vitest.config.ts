@@ -15,7 +15,7 @@ export default defineConfig({
   test: {
     projects: [
       /** Needs nothing but Node: packages/<name>/src/<noun>.test.ts. */
-      project("unit", ["packages/*/src/**/*.test.ts"]),
+      project("unit", ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts"]),
       /** Real processes, sockets, databases and machines: packages/<name>/test/. */
       project("integration", ["packages/*/test/**/*.test.ts"], oneByOne),
       /** The product through its own doors. */

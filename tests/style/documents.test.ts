@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { variableNames } from "../../packages/orchestrator/src/config/variables.ts";
 import { generatedDocuments } from "../../scripts/generated-documents.ts";
 import { lineOf, repositoryFiles, ROOT, type TextFile, type Violation } from "./repository.ts";
 
@@ -66,6 +67,15 @@ describe("documents", () => {
     const coverage = documents.find(({ path }) => path === "docs/coverage.md")?.text ?? "";
     expect(coverage.match(/^\|/gm)?.length ?? 0).toBeGreaterThan(100);
     expect(coverageViolations(coverage, inRepository)).toEqual([]);
+  });
+
+  test("every variable of the configuration is explained, and no other", () => {
+    const table = documents.find(({ path }) => path === "docs/using.md")?.text ?? "";
+    const example = readFileSync(join(ROOT, ".env.example"), "utf8");
+    const inTable = [...table.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(({ 1: name }) => name);
+    const inExample = [...example.matchAll(/^(?:# )?([A-Z_]+)=/gm)].map(({ 1: name }) => name);
+    expect(new Set(inTable)).toEqual(new Set(variableNames));
+    expect(new Set(inExample)).toEqual(new Set(variableNames));
   });
 
   test("decisions are numbered without gaps", () => {

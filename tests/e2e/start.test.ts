@@ -1,0 +1,75 @@
+/** The two commands of the README's first screen, as a person types them. */
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { waitFor } from "@insien/test-kit";
+import { describe, expect, test } from "vitest";
+import { presentRuntimes } from "../runtimes.ts";
+
+const root = dirname(dirname(import.meta.dirname));
+const execute = promisify(execFile);
+const READY_MS_MAX = 3000;
+
+/** Processes whose command line names a directory of this test. */
+async function processesNaming(text: string): Promise<string[]> {
+  const { stdout } = await execute("ps", ["-eo", "pid,args"]);
+  return stdout.split("\n").filter((line) => line.includes(text));
+}
+
+describe.each(presentRuntimes)("./start.sh on %s", (runtime) => {
+  test("--demo runs the example, stops everything and exits 0", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "insien-demo-test-"));
+    try {
+      const { stdout, stderr } = await execute("./start.sh", ["--demo"], {
+        cwd: root,
+        env: { ...process.env, INSIEN_RUNTIME: runtime, TMPDIR: directory },
+      });
+      expect(stdout).toContain("Insien is ready");
+      expect(stdout).toContain(runtime);
+      expect(stdout).toContain("Hello!");
+      expect(stderr).toContain("The demo worked");
+      expect(await processesNaming(directory)).toEqual([]);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+test("./start.sh prints URL, key and runtime, and the second start is quick", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "insien-start-test-"));
+  const start = async (): Promise<{ text: string; readyMs: number }> => {
+    const begin = performance.now();
+    const child = spawn("./start.sh", [], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        ...{ PORT: "0", WS_PORT: "0", INSIEN_DATA_DIR: directory, INSIEN_POOL_SIZE: "0" },
+        ...{ INSIEN_ON_STOP: "destroy", INSIEN_RUNTIME: presentRuntimes.at(-1) },
+      },
+    });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+    child.stderr.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+    await waitFor(() => /API docs +\S+/.test(text), { timeoutMs: 120_000, describe: "the banner" });
+    const readyMs = performance.now() - begin;
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    await exited;
+    return { text, readyMs };
+  };
+  try {
+    const first = await start();
+    const key = (await readFile(join(directory, "api-key"), "utf8")).trim();
+    expect(first.text).toMatch(/URL +http:\/\/\S+:\d+/);
+    expect(first.text).toContain(key);
+    const second = await start();
+    expect(second.text).toContain(key);
+    expect(second.readyMs).toBeLessThan(READY_MS_MAX);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
