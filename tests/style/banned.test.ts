@@ -83,9 +83,10 @@ const BANS: readonly Ban[] = [
   },
   {
     what: "a sleep in a test",
-    pattern: word("=> (void )?set", "Timeout\\(|timers/", "promises"),
+    pattern: word("=> (void )?set", "Timeout\\((?!.*// slow)|timers/", "promises"),
     where: (path) => isTest(path) && !path.startsWith("packages/test-kit/"),
-    instead: "waitFor(predicate) from @insien/test-kit, which ends as soon as it may",
+    instead:
+      "waitFor(predicate) from @insien/test-kit; one that only acts slowly says // slow: why",
     example: "await new Promise((done) => set" + "Timeout(done, 100))",
   },
   {
