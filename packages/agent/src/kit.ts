@@ -25,7 +25,7 @@ const LOADER = "ld-linux-x86-64.so.2";
  * What keeps an idle agent small: a young generation of one mebibyte, no worker threads for the
  * compiler and the collector beyond one, and no heap that is grown ahead of need.
  */
-const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1", "--no-warnings"];
+const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc", "--no-warnings"];
 
 /** Makes the kit unless it is there; several processes may do so at once. */
 export async function prepareKit({ directory, signal }: PrepareKitOptions): Promise<AgentKit> {

@@ -1,10 +1,11 @@
 /** The process inside every machine. Started by the kit's command; settings come by environment. */
-import { AGENT_PATHS, newId } from "@insien/protocol";
+import { AGENT_PATHS, newId, type AgentEvent } from "@insien/protocol";
 import { Activity } from "./control/activity.ts";
 import { readBindRequest } from "./control/bind-body.ts";
 import { makeAgentServer } from "./agent-server.ts";
 import { takeSettings } from "./agent-settings.ts";
 import { fileHandlers, handleFiles } from "./files/index.ts";
+import { IdleMemory } from "./idle-memory.ts";
 import { Line, type Carrier } from "./line/line.ts";
 import { unixCarrier } from "./line/unix-carrier.ts";
 import { webSocketCarrier } from "./line/web-socket-carrier.ts";
@@ -26,26 +27,21 @@ const AGENT_VERSION = "0.1.0";
 function main(): void {
   const settings = takeSettings(process.env);
   const libc = bindLibc();
+  const memory = new IdleMemory(libc);
   const children = new Children(libc);
   const sandbox = new SandboxState(new Accounts(settings.user));
-  const hello = {
-    type: "hello",
-    version: AGENT_VERSION,
-    machineId: settings.machineId,
-    bootId: newId(),
-    home: sandbox.home,
-    user: sandbox.user,
-    startedAt: new Date().toISOString(),
-  } as const;
-  const activity = new Activity(hello, () => ({
+  const activity = new Activity(helloOf(settings.machineId, sandbox), () => ({
     commands: table.runningCount,
-    terminals: terminalTable.size,
+    terminals: 0,
   }));
   const table: ProcessTable = new ProcessTable({
     libc,
     children,
     defaultsFor: (user) => sandbox.defaultsFor(user),
-    report: (event) => activity.report(event),
+    report: (event) => {
+      memory.touch();
+      activity.report(event);
+    },
   });
   const terminalTable: TerminalTable = new TerminalTable({
     libc,
@@ -91,6 +87,17 @@ function main(): void {
   process.on("SIGTERM", shutdown);
   process.on("SIGINT", shutdown);
   new Line(carrierFor(settings), server).open();
+}
+
+/** The boot id tells a new process from an old one that dialled again. Made when first asked for. */
+function helloOf(machineId: string, sandbox: SandboxState): () => AgentEvent {
+  const startedAt = new Date().toISOString();
+  let bootId: string | undefined;
+  return () => {
+    bootId ??= newId();
+    const { home, user } = sandbox;
+    return { type: "hello", version: AGENT_VERSION, machineId, bootId, home, user, startedAt };
+  };
 }
 
 function carrierFor({ line, machineId, readToken }: ReturnType<typeof takeSettings>): Carrier {

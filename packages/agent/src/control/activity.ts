@@ -8,12 +8,12 @@ export interface ActivityCounts {
 
 /** Tells the orchestrator what happens, on each `/control/events` that it holds open. */
 export class Activity {
-  readonly #hello: AgentEvent;
+  readonly #hello: () => AgentEvent;
   readonly #counts: () => ActivityCounts;
   readonly #listeners = new Set<ServerResponse>();
   #last: ActivityCounts = { commands: 0, terminals: 0 };
 
-  constructor(hello: AgentEvent, counts: () => ActivityCounts) {
+  constructor(hello: () => AgentEvent, counts: () => ActivityCounts) {
     this.#hello = hello;
     this.#counts = counts;
   }
@@ -21,7 +21,7 @@ export class Activity {
   stream(response: ServerResponse): void {
     response.writeHead(200, { "Content-Type": "application/x-ndjson" });
     this.#listeners.add(response);
-    send(response, this.#hello);
+    send(response, this.#hello());
     send(response, this.#activity());
     const beat = (): void => send(response, { type: "heartbeat", at: new Date().toISOString() });
     const timer = setInterval(beat, LIMITS.lineHeartbeatMs.value);

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import {
   chmod,
@@ -14,7 +13,7 @@ import {
   type FileHandle,
 } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { InsienError } from "@insien/protocol";
+import { InsienError, newId } from "@insien/protocol";
 import type { FileUser } from "./file-context.ts";
 import { hasCode, namingPath } from "./file-error.ts";
 
@@ -32,7 +31,7 @@ export interface MakeOptions {
 
 /** A name beside `path` that nothing has; the leading dot keeps it out of plain listings. */
 export const temporaryBeside = (path: string): string =>
-  join(dirname(path), `.insien-${randomBytes(9).toString("base64url")}.tmp`);
+  join(dirname(path), `.insien-${newId()}.tmp`);
 
 /** Makes a directory and its missing parents, all owned alike. `false`: it was there already. */
 export async function makeDirectories(path: string, options: MakeOptions = {}): Promise<boolean> {

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { LIMITS, LINE_WEBSOCKET_PROTOCOL } from "@insien/protocol";
@@ -25,7 +24,7 @@ export function webSocketCarrier(
     try {
       socket.setNoDelay(true);
       socket.setTimeout(LIMITS.lineTakeMs.value, abort);
-      const key = randomBytes(KEY_BYTES).toString("base64");
+      const key = Buffer.from(crypto.getRandomValues(new Uint8Array(KEY_BYTES))).toString("base64");
       socket.write(upgradeRequest(url, key, readToken()));
       const head = await readUpgradeHead(socket);
       if (!head.includes(acceptKey(key))) throw new Error("the line is not answered by a WebSocket");

@@ -20,6 +20,7 @@ export const ERRNO = { EPERM: 1, ENOENT: 2, ENOEXEC: 8, EAGAIN: 11, ENOMEM: 12, 
 
 const O_CLOEXEC = 0o2000000;
 const F_SETPIPE_SZ = 1031;
+const MADV_DONTNEED = 4;
 const WNOHANG = 1;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
@@ -47,6 +48,8 @@ export function bindLibc() {
   const kill = bind("int kill(int pid, int number)");
   const waitpid = bind("int waitpid(int pid, void *status, int options)");
   const waitid = bind("int waitid(int kind, int id, void *info, int options)");
+  const trim = bind("int malloc_trim(size_t keep)");
+  const advise = bind("int madvise(uintptr_t start, size_t bytes, int advice)");
   const system = bind("long syscall(long number, long first, long second, long third)");
   const systemWithList = library.func("syscall", "long", ["long", "long", "void *"]);
 
@@ -80,6 +83,9 @@ export function bindLibc() {
       const pid = information[SIGINFO_PID_INDEX];
       return pid === 0 ? undefined : pid;
     },
+    trimHeap: (): void => void trim(0),
+    /** Unmaps pages that the kernel can bring back from their file. Only for memory never written to. */
+    letGo: (start: bigint, bytes: bigint): void => void advise(start, bytes, MADV_DONTNEED),
     /** This thread only; children inherit it. -1 leaves an id as it is. */
     setThreadUser: (real: number, effective: number, saved: number): boolean =>
       Number(system(numbers.setresuid, real, effective, saved)) === 0,

@@ -1,12 +1,11 @@
-import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { sha1 } from "./sha1.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
-export const acceptKey = (key: string): string =>
-  createHash("sha1").update(key + GUID).digest("base64");
+export const acceptKey = (key: string): string => sha1(key + GUID).toString("base64");
 
 /** Answers an upgrade request with 101, or with an error status and `false`. */
 export function acceptUpgrade(request: IncomingMessage, stream: Duplex): boolean {

@@ -1,4 +1,3 @@
-import { randomFillSync } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { FrameReader, OPCODES, WebSocketError, unmask } from "./frame-reader.ts";
@@ -175,7 +174,9 @@ export class WebSocket {
       frame.writeUInt32BE(length >>> 0, start + 6);
     }
     if (this.#client) {
-      const mask = randomFillSync(frame.subarray(WEB_SOCKET_HEADER_BYTES - 4, WEB_SOCKET_HEADER_BYTES));
+      const mask = crypto.getRandomValues(
+        frame.subarray(WEB_SOCKET_HEADER_BYTES - 4, WEB_SOCKET_HEADER_BYTES),
+      );
       unmask(frame.subarray(WEB_SOCKET_HEADER_BYTES), mask);
     }
     return start;
