@@ -11,8 +11,8 @@ export interface LineDoor {
   accept(machineId: string, token: string, stream: Duplex): Promise<void>;
 }
 
-/** What one message of a line may hold; agents write pieces of a socket's size. */
-const MESSAGE_BYTES = LIMITS.sendBufferBytes.value;
+/** What one message of a line may hold: whatever an agent writes at once, an RPC frame at most. */
+const MESSAGE_BYTES = 2 * LIMITS.rpcFrameBytes.value;
 
 /** Carries a line's byte stream in binary WebSocket messages. */
 export class LineCarrier {
