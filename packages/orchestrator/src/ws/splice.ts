@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { InsienError } from "@insien/protocol";
 import { asInsienError } from "../http/error-answer.ts";
+import { copyBytes } from "./byte-copy.ts";
 import { CLOSE_CODES, closeFrame, closeReason } from "./close-frame.ts";
 import { FrameBoundary } from "./frame-boundary.ts";
 
@@ -34,8 +35,8 @@ export class Splice {
     this.#lost = lost;
     this.#bounds = bounds;
     this.done = Promise.all([closed(client), closed(agent)]).then(() => undefined);
-    copy(client, agent);
-    copy(agent, client, (chunk) => this.#boundary.advance(chunk));
+    copyBytes(client, agent);
+    copyBytes(agent, client, (chunk) => this.#boundary.advance(chunk));
     client.once("end", () => agent.end());
     client.once("close", () => this.#clientClosed());
     agent.once("end", () => this.#agentEnded());
@@ -75,18 +76,6 @@ export class Splice {
     this.#lost.removeEventListener("abort", this.#onLost);
     this.#agent.destroy();
   }
-}
-
-function copy(from: Duplex, to: Duplex, observe?: (chunk: Buffer) => void): void {
-  const resume = () => from.resume();
-  from.on("data", (chunk: Buffer) => {
-    if (!to.writable) return;
-    observe?.(chunk);
-    if (!to.write(chunk)) from.pause();
-  });
-  to.on("drain", resume);
-  // A broken connection is an ordinary end: `close` follows and does what is to be done.
-  from.on("error", () => undefined);
 }
 
 function closed(stream: Duplex): Promise<void> {
