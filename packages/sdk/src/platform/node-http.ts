@@ -97,14 +97,18 @@ function byteStream(
   incoming: http.IncomingMessage,
   request: HttpRequest,
 ): ReadableStream<Uint8Array> {
+  let cancelled = false;
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
         incoming.on("data", (chunk: Buffer) => {
+          if (cancelled) return;
           controller.enqueue(chunk);
           if ((controller.desiredSize ?? 0) <= 0) incoming.pause();
         });
-        incoming.on("end", () => controller.close());
+        incoming.on("end", () => {
+          if (!cancelled) controller.close();
+        });
         incoming.on("error", (error) => controller.error(broken(request, error)));
         incoming.pause();
       },
@@ -112,6 +116,7 @@ function byteStream(
         incoming.resume();
       },
       cancel() {
+        cancelled = true;
         incoming.destroy();
       },
     },

@@ -77,6 +77,7 @@ export class RpcConnection {
       },
     });
     connection.#beginHeartbeat();
+    connection.#updateKeepAlive();
     return connection;
   }
 
