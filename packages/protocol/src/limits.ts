@@ -44,8 +44,11 @@ export const LIMITS = {
   directoryDepth: limit(64, "A recursive listing's depth."),
   searchMatches: limit(1_000, "One search's answer."),
   searchMs: limit(20 * SECOND, "A pattern that backtracks without end is stopped; what was found by then is answered."),
+  searchesAtOnce: limit(2, "Each has a thread with its own memory; further ones wait for their turn."),
+  searchLineCharacters: limit(1_000, "Of a matching line's text; generated files have lines of megabytes."),
   searchFileBytes: limit(4 * MiB, "Files above this are not searched; they are rarely text."),
   watchesPerSandbox: limit(64, "Each recursive watch takes one inotify watch per directory."),
+  watchPendingPaths: limit(10_000, "Changed paths not told yet; past it the watcher is told to list again."),
   watchDirectories: limit(8_192, "Directories under one recursive watch; the kernel's usual total per user."),
   pathBytes: limit(4096, "Linux's PATH_MAX."),
 

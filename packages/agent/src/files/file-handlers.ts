@@ -8,6 +8,7 @@ import { fileInfo } from "./file-info.ts";
 import { changeMode, copyTree, moveTree, removeTree } from "./file-tree.ts";
 import { openRegularFile, readWholeFile } from "./regular-file.ts";
 import { resolvePath } from "./sandbox-path.ts";
+import { search } from "./search.ts";
 
 type FileTypes =
   | "write"
@@ -18,7 +19,8 @@ type FileTypes =
   | "move"
   | "copy"
   | "remove"
-  | "chmod";
+  | "chmod"
+  | "search";
 
 async function write(
   request: RpcRequests["write"],
@@ -118,6 +120,10 @@ export function fileHandlers(context: FileContext): RpcHandlers<FileTypes> {
       const path = resolvePath(request.path, context.home);
       await namingPath(path, () => changeMode(path, request.mode, request));
       return { path };
+    },
+    search: async (request, { signal }) => {
+      const path = resolvePath(request.path, context.home);
+      return namingPath(path, () => search(path, request, signal));
     },
   };
 }

@@ -16,17 +16,20 @@ export async function bundleAgent(outputFile: string): Promise<void> {
     minify: true,
     conditions: ["source"],
     logLevel: "silent",
-    plugins: [precomputedShapes],
+    plugins: [precomputedModules],
   });
 }
 
-/** Puts the request shapes in the place of the module that would make them with zod. */
-const precomputedShapes: Plugin = {
-  name: "precomputed-shapes",
+/**
+ * Modules that are run here and leave their values in the bundle: the request shapes, made with
+ * zod, and the source of the search's thread.
+ */
+const precomputedModules: Plugin = {
+  name: "precomputed-modules",
   setup(bundler) {
-    bundler.onLoad({ filter: /\/request-shapes\.ts$/ }, async ({ path }) => {
-      const shapes = (await import(path)) as Record<string, unknown>;
-      const lines = Object.entries(shapes).map(
+    bundler.onLoad({ filter: /\/(request-shapes|search-source)\.ts$/ }, async ({ path }) => {
+      const values = (await import(path)) as Record<string, unknown>;
+      const lines = Object.entries(values).map(
         ([name, value]) => `export const ${name} = ${JSON.stringify(value)};`,
       );
       return { contents: lines.join("\n"), loader: "js" };

@@ -1,0 +1,10 @@
+/**
+ * The text of the search's thread. The kit's bundler runs this module and puts its value in its
+ * place, so that the agent stays one file.
+ */
+import { readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
+
+export const SEARCH_SOURCE: string = stripTypeScriptTypes(
+  readFileSync(new URL("./search-thread.ts", import.meta.url), "utf8"),
+);
