@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AGENT_ENVIRONMENT, InsienError, LIMITS, MACHINE_PATHS } from "@insien/protocol";
 import type { AgentKit } from "@insien/runtime";
 import { NAMESPACES, type Host } from "./host.ts";
+import { coverInherited } from "./inherited-descriptors.ts";
 import { attachNetwork, type NetworkPlace, releaseNetwork } from "./network.ts";
 import type { MachineProcesses, MachineRecord, MachineStore } from "./machine-record.ts";
 import { identify, programOf, type ProcessIdentity } from "./process-identity.ts";
@@ -51,7 +52,7 @@ export async function launch(
   const handles = await openFiles(context, record);
   let child: ChildProcess;
   try {
-    child = start(await outerCommand(context, record), handles);
+    child = start(await outerCommand(context, record), handles, context.inherited);
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));
   }
@@ -79,11 +80,15 @@ async function openFiles(context: LaunchContext, record: MachineRecord): Promise
   throw new InsienError("create_failed", `Machine ${record.machineId} lacks a file: ${failure.reason}`);
 }
 
-function start(argv: readonly string[], handles: readonly FileHandle[]): ChildProcess {
-  const [log, ...files] = handles.map((handle) => handle.fd);
+function start(
+  argv: readonly string[],
+  handles: readonly FileHandle[],
+  inherited: readonly number[],
+): ChildProcess {
+  const [log = "ignore", ...files] = handles.map((handle) => handle.fd);
   const [program = "", ...parameters] = argv;
   const child = spawn(program, parameters, {
-    stdio: ["ignore", log, log, ...files, "pipe"],
+    stdio: coverInherited(["ignore", log, log, ...files, "pipe"], inherited, log),
     env: PLAIN_ENVIRONMENT,
     cwd: "/",
     // A session of its own: it lives on when the orchestrator dies.

@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newId } from "@insien/protocol";
 import { examineHost, type Host } from "./host.ts";
+import { inheritedDescriptors } from "./inherited-descriptors.ts";
 import { seccompFilter } from "./seccomp/filter.ts";
 import { etcFingerprint, prepareEtc } from "./system-files.ts";
 
@@ -16,6 +17,8 @@ export interface Surroundings {
   etcDirectory: string;
   /** The seccomp filter on the host. */
   filterPath: string;
+  /** Descriptors that must not reach a machine. */
+  inherited: readonly number[];
   /** Of all that machines get from this host. */
   fingerprint: string;
 }
@@ -34,7 +37,8 @@ export async function prepareSurroundings(
     .update(filter)
     .digest("hex")
     .slice(0, 32);
-  return { host, etcDirectory: await prepareEtc(dataDirectory), filterPath, fingerprint };
+  const etcDirectory = await prepareEtc(dataDirectory);
+  return { host, etcDirectory, filterPath, fingerprint, inherited: inheritedDescriptors() };
 }
 
 async function writeFilter(dataDirectory: string, filter: Buffer): Promise<string> {
