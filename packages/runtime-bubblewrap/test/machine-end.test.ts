@@ -1,5 +1,5 @@
 /** How machines end, and what is said about it, with plain programs in the agent's place. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { mustHave, waitFor } from "@insien/test-kit";
 import type { MachineRecord } from "../src/machine-record.ts";
@@ -26,15 +26,12 @@ test.each([
   expect(await exitReasonOf(line)).toBe(reason);
 });
 
-const bounded = (await Workbench.open({
-  directory: "/",
-  command: [],
-  environment: {},
-  hash: "",
-}).then(async (bench) => {
-  await using open = bench;
-  return (await open.runtime.capabilities()).limits.memory?.startsWith("cgroup");
-})) === true;
+const memoryLimit = await (async () => {
+  await using bench = await Workbench.openPlain("true");
+  return (await bench.runtime.capabilities()).limits.memory;
+})();
+const bounded = memoryLimit?.startsWith("cgroup") === true;
+
 test.skipIf(!mustHave(bounded, "a writable memory control group"))(
   "a first process that takes too much memory",
   async () => {
@@ -49,8 +46,7 @@ test("bwrap killed from outside: the machine lives on and its end is still notic
   const { processes } = await recordOf(bench, spec.machineId);
   process.kill(processes?.monitor.pid ?? 0, "SIGKILL");
   expect((await bench.runtime.inspect(spec.machineId))?.state).toBe("running");
-  using watching = { controller: new AbortController(), [Symbol.dispose]() { this.controller.abort(); } };
-  const events = bench.runtime.watch({ signal: watching.controller.signal });
+  const events = bench.runtime.watch({ signal: AbortSignal.timeout(10_000) });
   const next = events[Symbol.asyncIterator]().next();
   process.kill(processes?.first.pid ?? 0, "SIGKILL");
   expect((await next).value).toMatchObject({
@@ -64,7 +60,6 @@ test("a start that was interrupted before it was written down is found all the s
   const spec = await bench.spec();
   await bench.runtime.create(spec);
   const { processes, ...interrupted } = await recordOf(bench, spec.machineId);
-  const { writeFile } = await import("node:fs/promises");
   await writeFile(bench.path(spec.machineId, "machine.json"), JSON.stringify(interrupted));
   const restarted = bench.instance();
   expect((await restarted.inspect(spec.machineId))?.state).toBe("running");
@@ -78,7 +73,6 @@ test("a process number that was used again is not mistaken for the machine", asy
   await bench.runtime.create(spec);
   await bench.runtime.stop(spec.machineId, { graceMs: 0 });
   const record = await recordOf(bench, spec.machineId);
-  const { writeFile } = await import("node:fs/promises");
   const own = { pid: process.pid, startTicks: 1, bootId: record.processes?.first.bootId ?? "" };
   const forged = { ...record, wanted: "running", processes: { monitor: own, first: own } };
   await writeFile(bench.path(spec.machineId, "machine.json"), JSON.stringify(forged));

@@ -1,0 +1,69 @@
+/** The runtime needs no root: as `nobody` it makes machines too, with the limits there are then. */
+import { spawn } from "node:child_process";
+import { chown, mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect, onTestFinished, test } from "vitest";
+import { mustHave } from "@insien/test-kit";
+
+const NOBODY = 65534;
+/** Beyond those that Node marks as its own when it starts. */
+const INHERITED = 40;
+const isRoot = process.geteuid?.() === 0;
+
+interface Seen {
+  limits: { memory?: string; cpu?: string; pids?: string };
+  notes: string[];
+  log: string;
+  state: string;
+  destroyed: boolean;
+}
+
+/** Runs the fixture as nobody, with a directory of the host open in descriptor 40. */
+async function runAsNobody(): Promise<Seen> {
+  const directory = await mkdtemp(join(tmpdir(), "insien-nobody-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  await chown(directory, NOBODY, NOBODY);
+  await using root = await open("/", "r");
+  const fixture = join(import.meta.dirname, "ordinary-user.fixture.ts");
+  const stdio = ["ignore", "pipe", "pipe", ...Array<"ignore">(INHERITED - 3).fill("ignore"), root.fd];
+  const child = spawn(process.execPath, ["--conditions=source", fixture, directory], {
+    stdio: stdio as Array<"ignore" | "pipe" | number>,
+    uid: NOBODY,
+    gid: NOBODY,
+    env: { PATH: process.env["PATH"] },
+  });
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error("the fixture has no output");
+  const [answer, complaints] = await Promise.all([text(stdout), text(stderr)]);
+  if (answer === "") throw new Error(complaints);
+  return JSON.parse(answer) as Seen;
+}
+
+test.skipIf(!mustHave(isRoot, "root, to become an ordinary user; all other tests run as one here"))(
+  "works in an unprivileged account",
+  async () => {
+    const seen = await runAsNobody();
+    expect(seen.log).toContain("uid 1000");
+    expect(seen).toMatchObject({ state: "running", destroyed: true });
+    expect(seen.limits.memory).toMatch(/^(rlimit|cgroup)/);
+    if (seen.limits.memory === "rlimit") {
+      expect(seen.limits.cpu).toBeUndefined();
+      expect(seen.notes.join()).toContain("control group");
+      expect(seen.log).toMatch(/Max processes\s+50\s/);
+      expect(seen.log).toMatch(new RegExp(`Max data size\\s+${256 * 1024 * 1024}\\s`));
+    }
+  },
+);
+
+test.skipIf(!mustHave(isRoot, "root, to become an ordinary user"))(
+  "a descriptor that the orchestrator was given does not reach the machine",
+  async () => {
+    const { log } = await runAsNobody();
+    const [, numbers = "", ...targets] = log.split("\n");
+    // The number is still there, but leads to the log, which the machine has anyway.
+    expect(numbers.split(" ")).toContain(String(INHERITED));
+    expect(targets).not.toContain("/");
+  },
+);
