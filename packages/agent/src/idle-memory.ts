@@ -11,7 +11,7 @@ const IDLE_MS = 1000;
  */
 export class IdleMemory {
   readonly #libc: Libc;
-  readonly #collect: (() => void) | undefined = globalThis.gc;
+  readonly #collect = globalThis.gc;
   #timer: NodeJS.Timeout;
 
   constructor(libc: Libc) {
@@ -26,7 +26,7 @@ export class IdleMemory {
   }
 
   #tidy(): void {
-    this.#collect?.();
+    this.#collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
     this.#libc.trimHeap();
     for (const [start, end] of textOfProgram()) this.#libc.letGo(start, end - start);
   }

@@ -84,6 +84,8 @@ function main(): void {
     },
     connect: handleConnect,
   });
+  // Whatever one request runs into, the sandbox's other commands and connections go on.
+  process.on("uncaughtException", (error) => console.error("insien-agent:", error));
   process.on("SIGTERM", shutdown);
   process.on("SIGINT", shutdown);
   new Line(carrierFor(settings), server).open();

@@ -17,6 +17,7 @@ export class LineServer implements AsyncDisposable {
   readonly directory: string;
   readonly #server: Server;
   readonly #parked: Duplex[] = [];
+  readonly #streams = new Set<Duplex>();
   readonly #waiting: ((stream: Duplex) => void)[] = [];
   /** How many connections agents have made. */
   accepted = 0;
@@ -88,14 +89,14 @@ export class LineServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const stream of this.#parked) stream.destroy();
-    this.#server.closeAllConnections();
+    for (const stream of this.#streams) stream.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
     await rm(this.directory, { recursive: true, force: true });
   }
 
   #park(incoming: IncomingMessage, stream: Duplex): void {
     this.accepted += 1;
+    this.#streams.add(stream);
     this.lastRequest = incoming;
     if (this.refuse) {
       stream.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
@@ -104,6 +105,7 @@ export class LineServer implements AsyncDisposable {
     stream.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: insien-line\r\n\r\n");
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
+      this.#streams.delete(stream);
       const index = this.#parked.indexOf(stream);
       if (index !== -1) this.#parked.splice(index, 1);
     });

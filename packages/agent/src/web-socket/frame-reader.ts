@@ -171,19 +171,22 @@ export class FrameReader {
   }
 }
 
-/** Four bytes at a time where the memory is aligned for it. */
+/** Undoes the mask in place: four bytes at a time where the memory is aligned for it. */
 export function unmask(payload: Buffer, mask: Uint8Array): void {
   const key = Uint8Array.from(mask);
-  let index = 0;
-  while (index < payload.length && (payload.byteOffset + index) % 4 !== 0) {
-    payload[index] = (payload[index] ?? 0) ^ (key[index % 4] ?? 0);
-    index += 1;
+  const toBoundary = (4 - (payload.byteOffset % 4)) % 4;
+  const aligned = Math.min(toBoundary, payload.length);
+  const count = (payload.length - aligned) >> 2;
+  unmaskBytes(payload, key, 0, aligned);
+  if (count > 0) {
+    const turned = Uint8Array.from([0, 1, 2, 3], (step) => key[(aligned + step) % 4] ?? 0);
+    const word = new Uint32Array(turned.buffer)[0] ?? 0;
+    const words = new Uint32Array(payload.buffer, payload.byteOffset + aligned, count);
+    for (let at = 0; at < count; at += 1) words[at] = (words[at] ?? 0) ^ word;
   }
-  const turned = Uint8Array.from([0, 1, 2, 3], (step) => key[(index + step) % 4] ?? 0);
-  const word = new Uint32Array(turned.buffer)[0] ?? 0;
-  const words = new Uint32Array(payload.buffer, payload.byteOffset + index, (payload.length - index) >> 2);
-  for (let at = 0; at < words.length; at += 1) words[at] = (words[at] ?? 0) ^ word;
-  for (index += words.length * 4; index < payload.length; index += 1) {
-    payload[index] = (payload[index] ?? 0) ^ (key[index % 4] ?? 0);
-  }
+  unmaskBytes(payload, key, aligned + count * 4, payload.length);
+}
+
+function unmaskBytes(payload: Buffer, key: Uint8Array, from: number, to: number): void {
+  for (let at = from; at < to; at += 1) payload[at] = (payload[at] ?? 0) ^ (key[at % 4] ?? 0);
 }
