@@ -86,6 +86,9 @@ describe("secrets", () => {
     const shown = JSON.stringify(describeConfig(await load(secrets)));
     expect(shown).not.toContain("stays-hidden");
     expect(shown).toContain("postgres://db.example/insien");
+    const overSocket = "postgresql://me:that-stays-hidden@/insien?host=/run/postgresql";
+    const other = describeConfig(await load({ DATABASE_URL: overSocket }));
+    expect(other["databaseUrl"]).toBe("postgresql:///insien");
     const message = await complaint({
       API_KEY: "hidden!",
       JWT_SECRET: "hidden!",

@@ -141,8 +141,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   };
 }
 
-/** A password may stand before the host or among the parameters; neither is shown. */
+/** A password may stand before the host or among the parameters; neither part is shown. */
 function withoutPassword(databaseUrl: string): string {
-  const { protocol, host, pathname } = new URL(databaseUrl);
-  return `${protocol}//${host}${pathname}`;
+  return databaseUrl.replace(/\?.*$/s, "").replace(/\/\/.*@/s, "//");
 }

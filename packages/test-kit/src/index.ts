@@ -1,3 +1,4 @@
 export * from "./must-have.ts";
+export * from "./postgres.ts";
 export * from "./server.ts";
 export * from "./wait-for.ts";

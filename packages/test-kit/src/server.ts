@@ -84,11 +84,15 @@ export class TestServer implements AsyncDisposable {
     };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
-    await waitFor(() => this.#isReady(child), { timeoutMs: READY_MS, describe: "the server to be ready" }).catch(
-      (error: unknown) => {
-        throw new Error(`${String(error)}\n--- its output:\n${this.#output}`);
-      },
-    );
+    const ready = waitFor(() => this.#isReady(child), { timeoutMs: READY_MS, describe: "the server to be ready" });
+    ready.catch(() => undefined);
+    const ended = once(child, "exit").then(([code, signal]) => {
+      throw new Error(`the server ended early (${String(signal ?? code)})`);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([ready, ended]).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n--- its output:\n${this.#output}`);
+    });
   }
 
   /** SIGKILL by default, as a crash; SIGTERM for an orderly stop. Resolves when the process is gone. */
@@ -117,7 +121,6 @@ export class TestServer implements AsyncDisposable {
   }
 
   async #isReady(child: ChildProcess): Promise<boolean> {
-    if (child.exitCode !== null) throw new Error(`the server exited with code ${child.exitCode}`);
     const text = await readFile(join(this.dataDirectory, "server.json"), "utf8").catch(() => "{}");
     const server = JSON.parse(text) as { pid?: number; url?: string; webSocketUrl?: string };
     if (server.pid !== child.pid || server.url === undefined || server.webSocketUrl === undefined) return false;

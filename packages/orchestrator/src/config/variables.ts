@@ -19,10 +19,6 @@ function oneOf<const Choice extends string>(...choices: Choice[]) {
   return z.enum(choices, { error: `must be ${choices.slice(0, -1).join(", ")} or ${last}` });
 }
 
-function url(schemes: RegExp, complaint: string) {
-  return z.string().refine((text) => schemes.test(text) && URL.canParse(text), complaint);
-}
-
 const cores = z
   .string()
   .refine(
@@ -59,6 +55,21 @@ const origins = z
     "must be origins such as https://app.example.com, with commas between",
   );
 
+const webUrl = z
+  .string()
+  .refine(
+    (text) => /^https?:\/\//.test(text) && URL.canParse(text),
+    "must be like https://sandboxes.example.com",
+  );
+
+/** A URL as PostgreSQL has them: the host may be left out, even after a user. */
+const databaseUrl = z
+  .string()
+  .refine(
+    (text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text.replace("@/", "@localhost/")),
+    "must be like postgresql://user:password@host:5432/name",
+  );
+
 const DAY_SECONDS = 24 * 3600;
 
 const shape = {
@@ -82,10 +93,7 @@ const shape = {
     .string()
     .regex(/^\S{1,512}$/, "must be the name of an image")
     .optional(),
-  DATABASE_URL: url(
-    /^postgres(ql)?:\/\//,
-    "must be like postgresql://user:password@host:5432/name",
-  ).optional(),
+  DATABASE_URL: databaseUrl.optional(),
   INSIEN_DATA_DIR: z.string().default(".insien"),
   INSIEN_RUNTIME: runtime.prefault("auto"),
   INSIEN_POOL_SIZE: whole(0, 1000).prefault("2"),
@@ -97,7 +105,7 @@ const shape = {
   INSIEN_DEFAULT_TTL_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("0"),
   /** A program that forgot its sandbox should not keep the memory for ever. */
   INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("3600"),
-  INSIEN_PUBLIC_URL: url(/^https?:\/\//, "must be like https://sandboxes.example.com").optional(),
+  INSIEN_PUBLIC_URL: webUrl.optional(),
   INSIEN_TRUST_PROXY: flag.prefault("0"),
   INSIEN_CORS_ORIGINS: origins.optional(),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),

@@ -9,13 +9,20 @@ type Setup = Parameters<NodeFS["init"]>[1];
  * power cut could lose rows that were acknowledged, or the whole database.
  */
 export class DurableFiles extends NodeFS {
+  readonly #sync: (descriptor: number) => void;
+
+  constructor(directory: string, sync: (descriptor: number) => void = fdatasyncSync) {
+    super(directory);
+    this.#sync = sync;
+  }
+
   override async init(database: PGlite, options: Setup): Promise<{ emscriptenOpts: Setup }> {
     const result = await super.init(database, options);
     result.emscriptenOpts.preRun?.push((module) => {
-      const operations: Record<string, unknown> = Reflect.get(module.FS, "filesystems").NODEFS
-        .stream_ops;
-      operations["fsync"] = (stream: { nfd: number }): number => {
-        fdatasyncSync(stream.nfd);
+      // PGlite exports its files' operations without a type for them.
+      const { stream_ops: operations } = Reflect.get(module, "NODEFS");
+      operations.fsync = (stream: { nfd: number }): number => {
+        this.#sync(stream.nfd);
         return 0;
       };
     });

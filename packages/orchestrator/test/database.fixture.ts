@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newSandboxId } from "@insien/protocol";
+import { createDatabaseAt, findPostgres, mustHave, startPostgres } from "@insien/test-kit";
+import { afterAll } from "vitest";
+import {
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type SandboxRecord,
+} from "../src/db/index.ts";
+
+const postgresBinaries = await findPostgres();
+const givenServer = process.env["TEST_DATABASE_URL"];
+
+/** The databases that every test of `db` runs on; `open` gives the same, still empty one each time. */
+export const DATABASES = [
+  { kind: "embedded" as const, present: true, prepare: prepareEmbedded },
+  {
+    kind: "postgresql" as const,
+    present: mustHave(givenServer !== undefined || postgresBinaries !== undefined, "PostgreSQL"),
+    prepare: preparePostgresql,
+  },
+];
+
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "insien-db-"));
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+async function prepareEmbedded(): Promise<DatabaseOptions> {
+  return { dataDirectory: await temporaryDirectory() };
+}
+
+async function preparePostgresql(): Promise<DatabaseOptions> {
+  return { dataDirectory: "/nonexistent", url: await emptyPostgresql() };
+}
+
+async function emptyPostgresql(): Promise<string> {
+  if (givenServer !== undefined) return createDatabaseAt(givenServer);
+  const server = await startPostgres(postgresBinaries ?? "");
+  afterAll(() => server[Symbol.asyncDispose]());
+  return server.createDatabase();
+}
+
+export async function openForTests(options: DatabaseOptions): Promise<Database> {
+  const database = await openDatabase(options);
+  // Registered after the server's own end, so that it runs before it.
+  afterAll(() => database[Symbol.asyncDispose]());
+  return database;
+}
+
+export function newSandbox(over: Partial<SandboxRecord> = {}): Omit<SandboxRecord, "version"> {
+  const now = new Date();
+  return {
+    id: newSandboxId(),
+    ownerId: "owner",
+    name: undefined,
+    template: "base",
+    image: undefined,
+    state: "creating",
+    stateReason: undefined,
+    runtime: "fake",
+    limits: { cpu: 0.5, memoryBytes: 64 * 1024 ** 3, pids: 64 },
+    network: "none",
+    metadata: {},
+    environment: {},
+    machineId: undefined,
+    nodeId: "node",
+    createdAt: now,
+    startedAt: undefined,
+    endedAt: undefined,
+    expiresAt: undefined,
+    idleTimeoutSeconds: 0,
+    lastActivityAt: now,
+    ...over,
+  };
+}
