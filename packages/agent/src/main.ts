@@ -4,7 +4,7 @@ import { Activity } from "./control/activity.ts";
 import { readBindRequest } from "./control/bind-body.ts";
 import { makeAgentServer } from "./agent-server.ts";
 import { takeSettings } from "./agent-settings.ts";
-import { fileHandlers, handleFiles } from "./files/index.ts";
+import { fileHandlers, handleFiles, watchHandlers } from "./files/index.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { Line, type Carrier } from "./line/line.ts";
 import { unixCarrier } from "./line/unix-carrier.ts";
@@ -20,6 +20,7 @@ import { Dispatcher, type BinaryHandler } from "./rpc/dispatcher.ts";
 import { RpcServer } from "./rpc/rpc-server.ts";
 import { SandboxState } from "./sandbox-state.ts";
 import { makeShutdown } from "./shutdown.ts";
+import { TerminalTable, terminalDoor } from "./terminals/index.ts";
 import { terminalDoor, TerminalTable } from "./terminals/index.ts";
 
 const AGENT_VERSION = "0.1.0";
@@ -32,7 +33,7 @@ function main(): void {
   const sandbox = new SandboxState(new Accounts(settings.user));
   const activity = new Activity(helloOf(settings.machineId, sandbox), () => ({
     commands: table.runningCount,
-    terminals: 0,
+    terminals: terminals.size,
   }));
   const table: ProcessTable = new ProcessTable({
     libc,
@@ -49,12 +50,24 @@ function main(): void {
     defaultsFor: (user) => sandbox.defaultsFor(user),
     onChange: () => activity.changed(),
   });
+  const terminals: TerminalTable = new TerminalTable({
+    libc,
+    children,
+    defaultsFor: (user) => sandbox.defaultsFor(user),
+    onChange: () => {
+      memory.touch();
+      activity.changed();
+    },
+  });
   const processes = processDoor(table);
+  const terminal = terminalDoor(terminals);
   const terminals = terminalDoor(terminalTable);
   const handlers = {
     ...processes.handlers,
+    ...terminal.handlers,
     ...terminals.handlers,
     ...fileHandlers(sandbox),
+    ...watchHandlers(sandbox),
     ...portHandlers(),
     ...metricsHandlers(sandbox),
     ping: () => ({ at: new Date().toISOString() }),
