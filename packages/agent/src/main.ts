@@ -16,12 +16,11 @@ import { Accounts } from "./processes/accounts.ts";
 import { Children } from "./processes/children.ts";
 import { processDoor } from "./processes/process-handlers.ts";
 import { ProcessTable } from "./processes/process-table.ts";
-import { Dispatcher, type BinaryHandler } from "./rpc/dispatcher.ts";
+import { Dispatcher } from "./rpc/dispatcher.ts";
 import { RpcServer } from "./rpc/rpc-server.ts";
 import { SandboxState } from "./sandbox-state.ts";
 import { makeShutdown } from "./shutdown.ts";
 import { TerminalTable, terminalDoor } from "./terminals/index.ts";
-import { terminalDoor, TerminalTable } from "./terminals/index.ts";
 
 const AGENT_VERSION = "0.1.0";
 
@@ -44,12 +43,6 @@ function main(): void {
       activity.report(event);
     },
   });
-  const terminalTable: TerminalTable = new TerminalTable({
-    libc,
-    children,
-    defaultsFor: (user) => sandbox.defaultsFor(user),
-    onChange: () => activity.changed(),
-  });
   const terminals: TerminalTable = new TerminalTable({
     libc,
     children,
@@ -61,23 +54,23 @@ function main(): void {
   });
   const processes = processDoor(table);
   const terminal = terminalDoor(terminals);
-  const terminals = terminalDoor(terminalTable);
   const handlers = {
     ...processes.handlers,
     ...terminal.handlers,
-    ...terminals.handlers,
     ...fileHandlers(sandbox),
     ...watchHandlers(sandbox),
     ...portHandlers(),
     ...metricsHandlers(sandbox),
     ping: () => ({ at: new Date().toISOString() }),
   };
-  const takeFrame: BinaryHandler = (frame, connection) => {
-    if (frame.kind === "terminalInput") terminals.inputFrame(frame, connection);
-    else processes.stdinFrame(frame, connection);
-  };
-  const rpc = new RpcServer(new Dispatcher(handlers, takeFrame), libc.write);
-  const shutdown = makeShutdown(libc, table);
+  const dispatcher = new Dispatcher(handlers, {
+    stdin: processes.stdinFrame,
+    terminalInput: terminal.inputFrame,
+  });
+  const rpc = new RpcServer(dispatcher, libc.write);
+  const shutdown = makeShutdown(libc, () =>
+    [...table.running(), ...terminals.list()].map(({ pid }) => pid),
+  );
 
   const server = makeAgentServer({
     requests: {

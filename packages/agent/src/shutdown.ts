@@ -1,6 +1,5 @@
 import { LIMITS } from "@insien/protocol";
 import type { Libc } from "./native/libc.ts";
-import type { ProcessTable } from "./processes/process-table.ts";
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -11,10 +10,10 @@ const LOOK_AGAIN_MS = 20;
  * SIGTERM to everything the sandbox runs, up to `killGraceMs` of patience, SIGKILL, exit. As process
  * 1 that is every process there is; the kernel ends what is left when process 1 goes.
  */
-export function makeShutdown(libc: Libc, table: ProcessTable): () => void {
+export function makeShutdown(libc: Libc, groups: () => number[]): () => void {
   const signalAll = (number: number): boolean => {
     if (process.pid === 1) return libc.kill(EVERYONE, number);
-    return [...table.running()].map((running) => running.kill(number)).includes(true);
+    return groups().map((group) => libc.kill(-group, number)).includes(true);
   };
   let begun = false;
   return () => {

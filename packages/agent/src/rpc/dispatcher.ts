@@ -3,6 +3,7 @@ import {
   LIMITS,
   decodeFrame,
   type Frame,
+  type FrameKind,
   type RpcServerFrame,
   type RpcType,
 } from "@insien/protocol";
@@ -11,7 +12,10 @@ import type { RpcConnection, RpcHandlers } from "./connection.ts";
 import { REQUEST_SHAPES } from "./request-shapes.ts";
 import { isRecord, mismatch } from "./shape.ts";
 
-export type BinaryHandler = (frame: Frame, connection: RpcConnection) => void;
+/** Takers of binary frames, by kind. */
+export type FrameHandlers = Partial<
+  Record<FrameKind, (frame: Frame, connection: RpcConnection) => void>
+>;
 
 type RequestId = string | number;
 type AnyHandler = (request: unknown, connection: RpcConnection) => unknown;
@@ -19,35 +23,35 @@ type AnyHandler = (request: unknown, connection: RpcConnection) => unknown;
 /** Where one connection's messages end up, whatever carries them. */
 export class Dispatcher {
   readonly #handlers: Readonly<Partial<Record<RpcType, AnyHandler>>>;
-  readonly #onBinary: BinaryHandler;
+  readonly #frameHandlers: FrameHandlers;
 
-  constructor(handlers: Partial<RpcHandlers<RpcType>>, onBinary: BinaryHandler) {
+  constructor(handlers: Partial<RpcHandlers<RpcType>>, frameHandlers: FrameHandlers) {
     // Each handler meets only requests that its own shape has let through.
     this.#handlers = handlers as Partial<Record<RpcType, AnyHandler>>;
-    this.#onBinary = onBinary;
+    this.#frameHandlers = frameHandlers;
   }
 
   connect(connection: RpcConnection, send: (frame: RpcServerFrame) => void): Session {
-    return new Session(this.#handlers, this.#onBinary, connection, send);
+    return new Session(this.#handlers, this.#frameHandlers, connection, send);
   }
 }
 
 /** One connection's requests. Whatever comes in, what goes out is an answer or an error frame. */
 export class Session {
   readonly #handlers: Readonly<Partial<Record<RpcType, AnyHandler>>>;
-  readonly #onBinary: BinaryHandler;
+  readonly #frameHandlers: FrameHandlers;
   readonly #connection: RpcConnection;
   readonly #send: (frame: RpcServerFrame) => void;
   #inFlight = 0;
 
   constructor(
     handlers: Readonly<Partial<Record<RpcType, AnyHandler>>>,
-    onBinary: BinaryHandler,
+    frameHandlers: FrameHandlers,
     connection: RpcConnection,
     send: (frame: RpcServerFrame) => void,
   ) {
     this.#handlers = handlers;
-    this.#onBinary = onBinary;
+    this.#frameHandlers = frameHandlers;
     this.#connection = connection;
     this.#send = send;
   }
@@ -60,8 +64,11 @@ export class Session {
   #receiveBytes(data: Buffer): void {
     try {
       const frame = decodeFrame(data);
-      if (frame === undefined) throw new InsienError("invalid_request", "a binary frame is malformed");
-      this.#onBinary(frame, this.#connection);
+      const handle = frame === undefined ? undefined : this.#frameHandlers[frame.kind];
+      if (frame === undefined || handle === undefined) {
+        throw new InsienError("invalid_request", "a binary frame is malformed");
+      }
+      handle(frame, this.#connection);
     } catch (error) {
       this.#fail(undefined, error);
     }
