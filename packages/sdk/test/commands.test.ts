@@ -11,7 +11,7 @@ describe.skipIf(!hasBubblewrap)("sandbox.commands", () => {
     server = await SdkServer.start();
     sandbox = await server.create();
   });
-  afterAll(() => server[Symbol.asyncDispose]());
+  afterAll(() => server?.[Symbol.asyncDispose]());
 
   test("run gives output apart, exit code and duration", async () => {
     const result = await sandbox.commands.run("echo out; echo err >&2; exit 3");

@@ -13,7 +13,7 @@ describe.skipIf(!hasBubblewrap)("sandbox.files", () => {
     server = await SdkServer.start();
     sandbox = await server.create();
   });
-  afterAll(() => server[Symbol.asyncDispose]());
+  afterAll(() => server?.[Symbol.asyncDispose]());
 
   const large = randomBytes(12 * 1024 * 1024);
   const contents: [string, () => Parameters<Sandbox["files"]["write"]>[1], Uint8Array][] = [

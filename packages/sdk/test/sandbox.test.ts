@@ -15,7 +15,7 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
   beforeAll(async () => {
     server = await SdkServer.start();
   });
-  afterAll(() => server[Symbol.asyncDispose]());
+  afterAll(() => server?.[Symbol.asyncDispose]());
 
   /** Runs plain JavaScript in a Node of its own, as a user's program. */
   async function runProgram(source: string): Promise<string> {

@@ -11,7 +11,7 @@ describe.skipIf(!hasBubblewrap)("terminals and ports", () => {
     server = await SdkServer.start();
     sandbox = await server.create();
   });
-  afterAll(() => server[Symbol.asyncDispose]());
+  afterAll(() => server?.[Symbol.asyncDispose]());
 
   const screen = () => {
     const seen = {

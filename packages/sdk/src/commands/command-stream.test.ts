@@ -158,6 +158,25 @@ describe("CommandStream", () => {
     await expect(stream.finished()).rejects.toThrow("the reader's own");
   });
 
+  test("an abort that comes with the first output kills the command", async () => {
+    const controller = new AbortController();
+    const sandbox = new ScriptedSandbox();
+    const killed: RpcRequest[] = [];
+    sandbox.asked = (request, socket) => {
+      if (request.type === "signal") killed.push(request);
+      if (request.type !== "start") return;
+      socket.answer(request, { processId: "p", pid: 7, channel: 1 });
+      socket.bytes("stdout", 0, "a");
+    };
+    const reader = { chunk: () => controller.abort(), gap: () => undefined };
+    const { signal } = controller;
+    const origin = { start: { cmd: "x" } };
+    const opening = CommandStream.open(sandbox.client(), origin, reader, { signal });
+    await expect(opening).rejects.toMatchObject({ name: "AbortError" });
+    await waitFor(() => killed.length === 1, { describe: "a signal" });
+    expect(killed[0]).toMatchObject({ processId: "p", signal: "SIGKILL" });
+  });
+
   test("closing leaves no connection in use", async () => {
     const { sandbox, stream } = await begin();
     stream.close();

@@ -51,8 +51,15 @@ export class CommandStream {
     options: RequestOptions,
   ): Promise<CommandStream> {
     const command = new CommandStream(origin, reader);
-    command.#stream = await ResumableStream.open(client, command.#definition(origin), options);
-    return command;
+    try {
+      command.#stream = await ResumableStream.open(client, command.#definition(origin), options);
+      return command;
+    } catch (error) {
+      // Given up between the command's start and our caller's hearing of it: nobody else can end it.
+      const { processId } = command;
+      if ("start" in origin && processId !== "") killQuietly(client, processId);
+      throw error;
+    }
   }
 
   /** Resolves with how the command ended; rejects when it cannot be followed to its end. */
@@ -125,4 +132,9 @@ export class CommandStream {
   #report(stream: OutputName, gap: OffsetGap | undefined): void {
     if (gap !== undefined) this.#reader.gap({ stream, ...gap });
   }
+}
+
+/** Ends a command that its caller no longer wants, and leaves it at that. */
+export function killQuietly(client: RpcClient, processId: string): void {
+  client.call("signal", { processId, signal: "SIGKILL" }).catch(() => undefined);
 }

@@ -7,7 +7,7 @@ import type { RpcClient } from "../rpc/rpc-client.ts";
 import type { Session, SessionSource } from "../session.ts";
 import { CommandHandle, commandResult, gapReporter, type HandleOptions } from "./command-handle.ts";
 import type { CommandResult, OutputGap, OutputName } from "./command-result.ts";
-import { CommandStream } from "./command-stream.ts";
+import { CommandStream, killQuietly } from "./command-stream.ts";
 import { InputWriter } from "./input-writer.ts";
 import { TextCollector } from "./text-collector.ts";
 
@@ -156,8 +156,7 @@ function listener(options: RunOptions, name: OutputName): OutputListener | undef
 async function follow(rpc: RpcClient, stream: CommandStream, options: RunOptions) {
   const { signal, stdin } = options;
   const kill = (): void => {
-    const { processId } = stream;
-    rpc.call("signal", { processId, signal: "SIGKILL" }).catch(() => undefined);
+    killQuietly(rpc, stream.processId);
     stream.close();
   };
   signal?.addEventListener("abort", kill, { once: true });
