@@ -17,6 +17,7 @@ const cases = { ...lifecycleCases, ...limitCases, ...isolationCases, ...leftover
 export type ConformanceCase = keyof typeof cases;
 
 export type { RuntimeConstruction } from "./conformance/bench.ts";
+export { Bench, type TestMachine } from "./conformance/bench.ts";
 export { LineServer } from "./conformance/line-server.ts";
 
 export interface ConformanceOptions extends BenchOptions {
@@ -39,7 +40,7 @@ export function runtimeConformance(options: ConformanceOptions): void {
 
     for (const [name, run] of Object.entries(cases)) {
       const reason = reasons.get(name as ConformanceCase);
-      // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the cases do both
+      // oxlint-disable-next-line vitest/valid-title -- the cases have it
       test(name, async (context) => {
         context.skip(reason !== undefined, reason);
         onTestFinished(() => bench.clear());
