@@ -25,6 +25,9 @@ export interface Config {
   /** Absolute; it exists. */
   readonly dataDirectory: string;
   readonly runtime: "auto" | "docker" | "bubblewrap";
+  /** The daemon's socket; Docker's usual one when `undefined`. */
+  readonly dockerSocket: string | undefined;
+  readonly allowSudo: boolean;
   /** Warm machines of the default template. */
   readonly poolSize: number;
   /** Warm machines of all templates together. */
@@ -110,6 +113,8 @@ function assemble(
     agentImage: given.AGENT_IMAGE,
     databaseUrl: given.DATABASE_URL,
     runtime: given.INSIEN_RUNTIME,
+    dockerSocket: given.DOCKER_HOST,
+    allowSudo: given.INSIEN_ALLOW_SUDO,
     poolSize: given.INSIEN_POOL_SIZE,
     poolMaximum:
       given.INSIEN_POOL_MAXIMUM ?? Math.max(given.INSIEN_POOL_SIZE, DEFAULT_POOL_MAXIMUM),

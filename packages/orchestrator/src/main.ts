@@ -24,7 +24,13 @@ interface Choice {
 
 /** The one asked for, or docker when a daemon answers and bubblewrap otherwise. */
 async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Promise<Choice> {
-  const docker = () => createDockerRuntime({ ownerId, kit });
+  const docker = () =>
+    createDockerRuntime({
+      ownerId,
+      kit,
+      allowSudo: config.allowSudo,
+      ...(config.dockerSocket === undefined ? {} : { socketPath: config.dockerSocket }),
+    });
   const bubblewrap = () => createBubblewrapRuntime({ ownerId, kit, dataDirectory: config.dataDirectory });
   const usable = async (runtime: Runtime, reason: string): Promise<Choice> => {
     await runtime.capabilities();

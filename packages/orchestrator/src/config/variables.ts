@@ -96,6 +96,14 @@ const shape = {
   DATABASE_URL: databaseUrl.optional(),
   INSIEN_DATA_DIR: z.string().default(".insien"),
   INSIEN_RUNTIME: runtime.prefault("auto"),
+  /** As Docker's own command reads it; only a daemon on this machine can share sockets with it. */
+  DOCKER_HOST: z
+    .string()
+    .regex(/^unix:\/\/\/\S+$/, "must be like unix:///var/run/docker.sock: a daemon on this machine")
+    .transform((text) => text.slice("unix://".length))
+    .optional(),
+  /** Lets sudo work in containers, at the price of honouring setuid programs there. */
+  INSIEN_ALLOW_SUDO: flag.prefault("0"),
   INSIEN_POOL_SIZE: whole(0, 1000).prefault("2"),
   INSIEN_POOL_MAXIMUM: whole(0, 1000).optional(),
   INSIEN_DEFAULT_CPU: cores.prefault("1"),
