@@ -6,7 +6,8 @@ import { readUpgradeHead } from "./upgrade-head.ts";
 /** `readToken` is asked at each dial, since the token file may be replaced. */
 export function unixCarrier(path: string, machineId: string, readToken: () => string): Carrier {
   return async (signal) => {
-    const socket = createConnection({ path });
+    // What is tunnelled through the line may end in one direction and go on in the other.
+    const socket = createConnection({ path, allowHalfOpen: true });
     const abort = (): void => void socket.destroy();
     signal.addEventListener("abort", abort, { once: true });
     socket.on("error", () => socket.destroy());

@@ -13,6 +13,7 @@ export function readUpgradeHead(stream: Duplex): Promise<string> {
     let seen = Buffer.alloc(0);
     const settle = (act: () => void): void => {
       stream.off("data", read);
+      stream.off("end", closed);
       stream.off("close", closed);
       act();
     };
@@ -34,6 +35,7 @@ export function readUpgradeHead(stream: Duplex): Promise<string> {
       });
     };
     stream.on("data", read);
+    stream.on("end", closed);
     stream.on("close", closed);
   });
 }

@@ -14,6 +14,8 @@ const LOOPBACK_TARGET = /^(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)$/i;
 function refuse(stream: Duplex, thrown: unknown): void {
   const error = asInsienError(thrown);
   const body = JSON.stringify({ error: error.toBody() });
+  // Nobody reads what still comes, and only a stream that is read to its end closes.
+  stream.resume();
   stream.end(
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? "Error"}\r\n` +
       "Content-Type: application/json\r\nConnection: close\r\n" +
