@@ -1,7 +1,8 @@
 import { newId, newMachineId, newSandboxId, type SandboxId } from "@insien/protocol";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Database, DatabaseOptions } from "../src/db/index.ts";
-import { DATABASES, newSandbox, openForTests } from "./database.fixture.ts";
+import { DATABASES, openForTests } from "./database.fixture.ts";
+import { newSandboxRow } from "./sandbox-row.fixture.ts";
 
 const created = { type: "created" };
 const seconds = (count: number) => new Date(Date.now() + count * 1000);
@@ -18,7 +19,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
     describe("a sandbox", () => {
       test("is read back as it was written", async () => {
-        const sandbox = newSandbox({
+        const sandbox = newSandboxRow({
           name: 'it\'s "quoted" and ünïcode',
           image: "debian:bookworm-slim",
           metadata: { "a key": "a value", empty: "" },
@@ -38,7 +39,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
       });
 
       test("comes with its first event, or not at all", async () => {
-        const sandbox = newSandbox();
+        const sandbox = newSandboxRow();
         await database.sandboxes.insert(sandbox, { type: "created", data: { warm: true } });
         await expect(database.sandboxes.insert(sandbox, created)).rejects.toThrow();
         const events = await database.events.list(sandbox.id);
@@ -49,9 +50,9 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
       test("takes one machine, and a machine one sandbox", async () => {
         const machineId = newMachineId();
-        await database.sandboxes.insert(newSandbox({ machineId }), created);
+        await database.sandboxes.insert(newSandboxRow({ machineId }), created);
         await expect(
-          database.sandboxes.insert(newSandbox({ machineId }), created),
+          database.sandboxes.insert(newSandboxRow({ machineId }), created),
         ).rejects.toThrow();
       });
     });
@@ -59,7 +60,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
     describe("a transition", () => {
       test("changes what it names, clears what it names as undefined, and appends its event", async () => {
         const first = await database.sandboxes.insert(
-          newSandbox({ stateReason: "at first", name: "kept" }),
+          newSandboxRow({ stateReason: "at first", name: "kept" }),
           created,
         );
         const changes = {
@@ -80,7 +81,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
       });
 
       test("loses to one that came first, and then leaves no event", async () => {
-        const seen = await database.sandboxes.insert(newSandbox(), created);
+        const seen = await database.sandboxes.insert(newSandboxRow(), created);
         const rivals = await Promise.all(
           Array.from({ length: 10 }, (_, number) =>
             database.sandboxes.transition(
@@ -98,7 +99,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
       });
 
       test("leaves activity alone that was noted since it was read", async () => {
-        const seen = await database.sandboxes.insert(newSandbox(), created);
+        const seen = await database.sandboxes.insert(newSandboxRow(), created);
         const active = seconds(60);
         await database.sandboxes.touch(new Map([[seen.id, active]]));
         await database.sandboxes.transition(seen, { state: "running" }, { type: "running" });
@@ -108,7 +109,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
     test("activity of many is noted at once, and never goes back", async () => {
       const records = await Promise.all(
-        Array.from({ length: 5 }, () => database.sandboxes.insert(newSandbox(), created)),
+        Array.from({ length: 5 }, () => database.sandboxes.insert(newSandboxRow(), created)),
       );
       const later = seconds(30);
       await database.sandboxes.touch(new Map(records.map(({ id }) => [id, later])));
@@ -131,10 +132,10 @@ describe.for(DATABASES.filter(({ present }) => present))(
         ];
         const records = await Promise.all(
           instants.map((createdAt) =>
-            database.sandboxes.insert(newSandbox({ ownerId, createdAt }), created),
+            database.sandboxes.insert(newSandboxRow({ ownerId, createdAt }), created),
           ),
         );
-        await database.sandboxes.insert(newSandbox({ ownerId: newId() }), created);
+        await database.sandboxes.insert(newSandboxRow({ ownerId: newId() }), created);
         const seen: string[] = [];
         let cursor: string | undefined;
         do {
@@ -155,11 +156,11 @@ describe.for(DATABASES.filter(({ present }) => present))(
       test("shows destroyed ones only to who asks for them", async () => {
         const ownerId = newId();
         const gone = await database.sandboxes.insert(
-          newSandbox({ ownerId, state: "destroyed" }),
+          newSandboxRow({ ownerId, state: "destroyed" }),
           created,
         );
         const here = await database.sandboxes.insert(
-          newSandbox({ ownerId, state: "running" }),
+          newSandboxRow({ ownerId, state: "running" }),
           created,
         );
         expect((await database.sandboxes.list(ownerId, {})).items.map(({ id }) => id)).toEqual([
@@ -171,7 +172,8 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
       test("refuses a cursor that is not its own", async () => {
         const ownerId = newId();
-        for (const _ of [1, 2]) await database.sandboxes.insert(newSandbox({ ownerId }), created);
+        for (const _ of [1, 2])
+          await database.sandboxes.insert(newSandboxRow({ ownerId }), created);
         const { nextCursor = "" } = await database.sandboxes.list(ownerId, { limit: 1 });
         const changed = `${nextCursor.slice(0, 12)}${nextCursor[12] === "A" ? "B" : "A"}${nextCursor.slice(13)}`;
         for (const cursor of [changed, "", "nonsense", "../../etc"]) {
@@ -185,8 +187,8 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
     test("what is due: expired or idle, the longest due first, and of one node when asked", async () => {
       const nodeId = newId();
-      const insert = async (over: Parameters<typeof newSandbox>[0]): Promise<SandboxId> =>
-        (await database.sandboxes.insert(newSandbox({ nodeId, ...over }), created)).id;
+      const insert = async (over: Parameters<typeof newSandboxRow>[0]): Promise<SandboxId> =>
+        (await database.sandboxes.insert(newSandboxRow({ nodeId, ...over }), created)).id;
       const expired = await insert({ state: "stopped", expiresAt: seconds(-10) });
       const longExpired = await insert({ state: "running", expiresAt: seconds(-100) });
       const idle = await insert({
@@ -214,8 +216,8 @@ describe.for(DATABASES.filter(({ present }) => present))(
       const nodeId = newId();
       const machineIds = [newMachineId(), newMachineId(), newMachineId()];
       for (const machineId of machineIds)
-        await database.sandboxes.insert(newSandbox({ nodeId, machineId }), created);
-      await database.sandboxes.insert(newSandbox({ nodeId, state: "destroyed" }), created);
+        await database.sandboxes.insert(newSandboxRow({ nodeId, machineId }), created);
+      await database.sandboxes.insert(newSandboxRow({ nodeId, state: "destroyed" }), created);
       const found = await database.sandboxes.byMachines([...machineIds.slice(1), newMachineId()]);
       expect(new Set(found.map(({ machineId }) => machineId))).toEqual(
         new Set(machineIds.slice(1)),
@@ -226,15 +228,15 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
     test("what ended long ago is forgotten with its events, and nothing else", async () => {
       const old = await database.sandboxes.insert(
-        newSandbox({ state: "destroyed", endedAt: new Date(1000) }),
+        newSandboxRow({ state: "destroyed", endedAt: new Date(1000) }),
         created,
       );
       const recent = await database.sandboxes.insert(
-        newSandbox({ state: "destroyed", endedAt: new Date() }),
+        newSandboxRow({ state: "destroyed", endedAt: new Date() }),
         created,
       );
       const failed = await database.sandboxes.insert(
-        newSandbox({ state: "failed", endedAt: new Date(1000) }),
+        newSandboxRow({ state: "failed", endedAt: new Date(1000) }),
         created,
       );
       expect(await database.sandboxes.purge(new Date(2000))).toBe(1);
@@ -245,7 +247,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
     });
 
     test("events are read in order, from any point on", async () => {
-      const { id } = await database.sandboxes.insert(newSandbox(), created);
+      const { id } = await database.sandboxes.insert(newSandboxRow(), created);
       await database.events.append(id, { type: "one" });
       await database.events.appendAll([
         {
@@ -291,11 +293,12 @@ describe.for(DATABASES.filter(({ present }) => present))(
     });
 
     test("opening it again finds what was there", async () => {
-      const { id } = await database.sandboxes.insert(newSandbox(), created);
+      const { id } = await database.sandboxes.insert(newSandboxRow(), created);
       const { ownerLabel } = await database.installation.get();
       if (kind === "embedded") await database[Symbol.asyncDispose]();
       database = await openForTests(options);
       expect(await database.sandboxes.get(id)).toBeDefined();
       expect((await database.installation.get()).ownerLabel).toBe(ownerLabel);
     });
-});
+  },
+);

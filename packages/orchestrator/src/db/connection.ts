@@ -27,7 +27,10 @@ const RETRY_PAUSE_MS = 50;
 const NEVER_SENT = new Set(["ECONNREFUSED", "ENOENT", "57P03", "53300"]);
 /** The connection broke, or the server ended it: the statement may have been done or not. */
 const LOST = new Set(["ECONNRESET", "EPIPE", "57P01", "57P02", "08006", "08003", "57014"]);
-const LOST_MESSAGES = /Connection terminated|Client has encountered a connection error|timeout/i;
+// The driver gives these no code. Anchored, because other messages quote whole statements.
+const NEVER_SENT_MESSAGE = /^timeout exceeded when trying to connect/;
+const LOST_MESSAGE =
+  /^(Connection terminated|Query read timeout|Client has encountered a connection)/;
 
 type Fault = "never sent" | "lost" | undefined;
 
@@ -35,8 +38,8 @@ type Fault = "never sent" | "lost" | undefined;
 function faultOf(error: unknown): Fault {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = "code" in cause ? String(cause.code) : "";
-    if (NEVER_SENT.has(code)) return "never sent";
-    if (LOST.has(code) || LOST_MESSAGES.test(cause.message)) return "lost";
+    if (NEVER_SENT.has(code) || NEVER_SENT_MESSAGE.test(cause.message)) return "never sent";
+    if (LOST.has(code) || LOST_MESSAGE.test(cause.message)) return "lost";
   }
   return undefined;
 }

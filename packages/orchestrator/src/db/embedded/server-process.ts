@@ -36,8 +36,8 @@ process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
 
 try {
-  lockDirectory(directory, process.ppid, Number(lockWaitMs));
-  await serve(await openFiles(join(directory, "data")));
+  const lock = lockDirectory(directory, process.ppid, Number(lockWaitMs));
+  await serve(await openFiles(join(directory, "data")), lock);
 } catch (error) {
   tell({ type: "failed", message: error instanceof Error ? error.message : String(error) });
   process.exitCode = 1;
@@ -52,7 +52,7 @@ async function openFiles(dataDirectory: string): Promise<PGlite> {
   });
 }
 
-async function serve(database: PGlite): Promise<void> {
+async function serve(database: PGlite, lock: Disposable): Promise<void> {
   const door = new WireDoor(database);
   const server = createServer({ noDelay: true }, (socket) => door.accept(socket));
   // The lock is ours, so a socket that lies there belongs to nobody.
@@ -62,7 +62,8 @@ async function serve(database: PGlite): Promise<void> {
   });
   keepHouse(database);
   process.removeAllListeners("disconnect");
-  process.once("disconnect", () => void close(database));
+  // Holding the lock here keeps it from being collected, which would give it back.
+  process.once("disconnect", () => void close(database, lock));
   tell({ type: "listening" });
 }
 
@@ -76,10 +77,12 @@ function keepHouse(database: PGlite): void {
 }
 
 /** Every commit is on disk already: a clean end only spares the next start a recovery. */
-async function close(database: PGlite): Promise<void> {
+async function close(database: PGlite, lock: Disposable): Promise<void> {
   try {
     await database.close();
+    rmSync(socketPath, { force: true });
   } finally {
+    lock[Symbol.dispose]();
     process.exit(0);
   }
 }
