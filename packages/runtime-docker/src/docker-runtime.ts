@@ -39,6 +39,8 @@ export interface DockerRuntimeOptions {
   imagesDirectory?: string;
 }
 
+/** Enough to hold an error and its stack. */
+const LAST_LINES = 40;
 const DEFAULT_SOCKET = "/var/run/docker.sock";
 const DEFAULT_SUBNET_RANGE = "10.213.0.0/16";
 const IMAGES_DIRECTORY = fileURLToPath(new URL("../../../images/", import.meta.url));
@@ -199,7 +201,7 @@ class DockerRuntime implements Runtime {
   async #exitReason(info: Docker.ContainerInspectInfo): Promise<string> {
     const logs = this.#engine.docker.getContainer(info.Id);
     const words = await logs
-      .logs({ stdout: true, stderr: true, tail: 10 })
+      .logs({ stdout: true, stderr: true, tail: LAST_LINES })
       .then(withoutFraming, () => "");
     return exitReasonOf(info.State, words);
   }

@@ -45,6 +45,15 @@ export function exitReasonOf(state: EndState, lastWords = ""): string {
   if (state.OOMKilled && signal === "SIGKILL") return "killed: out of memory";
   const end =
     signal === undefined ? `agent exited with code ${state.ExitCode}` : `agent killed by ${signal}`;
-  const words = lastWords.trim().slice(-LIMITS.lastWordsBytes.value);
+  const words = excerpt(lastWords.trim());
   return words === "" ? end : `${end}: ${words}`;
+}
+
+/** From the last line that names an error, since what follows it is a stack; else the very end. */
+function excerpt(words: string): string {
+  const { value: length } = LIMITS.lastWordsBytes;
+  const error = [...words.matchAll(/^\w*Error\b/gm)].at(-1);
+  return error === undefined
+    ? words.slice(-length)
+    : words.slice(error.index, error.index + length);
 }
