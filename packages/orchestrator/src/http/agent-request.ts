@@ -32,26 +32,34 @@ export function asLineError(error: unknown, signal: AbortSignal): InsienError {
   });
 }
 
-/** An agent's error answer. The agent is not trusted: its codes must be in the table. */
+/** An agent's error answer, read to its end or to where it becomes absurd. */
 export async function agentRefusal(response: IncomingMessage): Promise<InsienError> {
-  const error = await refusalBody(response);
-  if (isErrorCode(error?.code)) {
-    const { details } = error;
-    const message = String(error.message);
-    return new InsienError(error.code, message, details === undefined ? {} : { details });
-  }
-  return new InsienError("internal", `The agent answered with status ${response.statusCode}`);
-}
-
-async function refusalBody(response: IncomingMessage): Promise<ErrorBody | undefined> {
   let text = "";
   try {
     for await (const chunk of response.setEncoding("utf8")) {
       text += String(chunk);
       // Leaving the loop early ends the connection, so a chatty agent is not read on.
-      if (text.length > REFUSAL_BYTES) return undefined;
+      if (text.length > REFUSAL_BYTES) break;
     }
-    return (JSON.parse(text) as { error?: ErrorBody }).error;
+  } catch {
+    // What came before the connection broke may still be the whole reason.
+  }
+  return refusalFrom(response.statusCode ?? 0, text);
+}
+
+/** The error in the body of an agent's answer. The agent is not trusted: its codes must be in the table. */
+export function refusalFrom(status: number, body: string): InsienError {
+  const error = parsedError(body);
+  if (!isErrorCode(error?.code)) {
+    return new InsienError("internal", `The agent answered with status ${status}`);
+  }
+  const { details } = error;
+  return new InsienError(error.code, String(error.message), details === undefined ? {} : { details });
+}
+
+function parsedError(body: string): ErrorBody | undefined {
+  try {
+    return (JSON.parse(body) as { error?: ErrorBody }).error;
   } catch {
     return undefined;
   }

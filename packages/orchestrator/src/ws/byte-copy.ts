@@ -1,5 +1,5 @@
 import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 
 /** What Node reads at once into memory that it allocates itself: as much as that says more waits. */
 const FULL_READ_BYTES = 64 * 1024;
@@ -7,28 +7,34 @@ const BUFFER_BYTES = 256 * 1024;
 
 /**
  * Copies bytes as they come, pausing `from` while `to` does not drain. Closing is left to the
- * caller. `observe` sees each chunk before it is written, and keeps none.
+ * caller. `observe` sees each chunk before it is written, and keeps none. The answer lets go of `to`.
  *
  * Once the stream proves busy, a socket is read into one buffer over and over instead of a new one
  * for each read: twice the throughput, and no garbage that waits for a collection (measured on
  * 1 GiB: 1.8 against 1.1 GiB/s, and 0 against 70 MiB of memory).
  */
-export function copyBytes(from: Duplex, to: Duplex, observe?: (chunk: Buffer) => void): void {
+export function copyBytes(
+  from: Duplex,
+  to: Writable,
+  observe?: (chunk: Buffer) => void,
+): () => void {
   const copy = new ByteCopy(from, to, observe);
+  const resume = () => from.resume();
   from.on("data", (chunk: Buffer) => copy.onData(chunk));
-  to.on("drain", () => from.resume());
+  to.on("drain", resume);
   // A broken connection is an ordinary end: `close` follows and does what is to be done.
   from.on("error", () => undefined);
+  return () => to.off("drain", resume);
 }
 
 class ByteCopy {
   readonly #from: Duplex;
-  readonly #to: Duplex;
+  readonly #to: Writable;
   readonly #observe: ((chunk: Buffer) => void) | undefined;
   #triedOneBuffer = false;
   #held = false;
 
-  constructor(from: Duplex, to: Duplex, observe: ((chunk: Buffer) => void) | undefined) {
+  constructor(from: Duplex, to: Writable, observe: ((chunk: Buffer) => void) | undefined) {
     this.#from = from;
     this.#to = to;
     this.#observe = observe;

@@ -4,6 +4,8 @@ import { pipeline } from "node:stream/promises";
 import { AGENT_PATHS, fileQuery, sandboxIdParam } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { copyBytes } from "../../ws/byte-copy.ts";
+import { type AgentDownload, downloadFromAgent } from "../agent-download.ts";
 import { agentRefusal, requestAgent } from "../agent-request.ts";
 import { type App, type Door, clientGone, principalOf, sandboxIdOf } from "../door.ts";
 import { withErrors } from "../openapi.ts";
@@ -42,7 +44,8 @@ export function addFileRoutes(app: App, door: Door): void {
         ...common,
         response: withErrors({ 200: fileBytes, 206: fileBytes }),
       },
-      handler: (request, reply) => download(door, request, reply),
+      handler: (request, reply) =>
+        method === "GET" ? download(door, request, reply) : inspect(door, request, reply),
     });
   }
   app.route({
@@ -71,25 +74,60 @@ interface FileRequest {
 async function download(door: Door, request: FastifyRequest, reply: FastifyReply) {
   giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
   const headers = picked(request.headers, REQUEST_HEADERS);
-  const response = await askAgent(door, request, reply, headers);
-  return relay(response, request, reply);
+  const { connector, path, signal } = await way(door, request, reply);
+  const answer = await downloadFromAgent(connector, { path, headers }, { signal });
+  const ends = AbortSignal.any([signal, connector.lost]);
+  ends.addEventListener("abort", () => answer.body.destroy(), { once: true });
+  sendDownload(answer, reply);
+  return reply;
+}
+
+/** Writes the head as Node's server does and the body straight to the socket below it. */
+function sendDownload({ status, headers, body }: AgentDownload, reply: FastifyReply): void {
+  reply.hijack();
+  const { raw } = reply;
+  const length = Number(headers["content-length"] ?? 0);
+  const type = { "content-type": "application/octet-stream" };
+  const all = { ...reply.getHeaders(), ...type, ...picked(headers, ANSWER_HEADERS) };
+  for (const [name, value] of Object.entries(all)) {
+    if (value !== undefined) raw.setHeader(name, value);
+  }
+  raw.writeHead(status).flushHeaders();
+  let passed = 0;
+  // A request that was sent ahead of its turn has no socket yet; its response holds the bytes.
+  const letGo = copyBytes(body, raw.socket ?? raw, (chunk) => (passed += chunk.length));
+  body.resume();
+  body.once("end", () => (passed === length ? raw.end() : raw.destroy()));
+  body.once("close", () => {
+    letGo();
+    // Fewer bytes than were promised: only the connection's end can say so.
+    if (passed < length) raw.destroy();
+  });
+}
+
+async function inspect(door: Door, request: FastifyRequest, reply: FastifyReply) {
+  const headers = picked(request.headers, REQUEST_HEADERS);
+  const { connector, path, signal } = await way(door, request, reply);
+  const options = { method: "HEAD", path, headers, signal };
+  return relay(await requestAgent(connector, options, (toAgent) => toAgent.end()), request, reply);
 }
 
 async function upload(door: Door, request: FastifyRequest, reply: FastifyReply) {
   giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
-  const headers = picked(request.headers, [...REQUEST_HEADERS, ...UPLOAD_HEADERS]);
-  const response = await askAgent(door, request, reply, headers);
+  const headers = picked(request.headers, UPLOAD_HEADERS);
+  const { connector, path, signal } = await way(door, request, reply);
+  const options = { method: "PUT", path, headers, signal };
+  const response = await requestAgent(connector, options, (toAgent) => {
+    // A failure on either side ends both, and is told by the request's own error event.
+    pipeline(request.raw, toAgent).catch((error: Error) => toAgent.destroy(error));
+  });
   // An agent that refuses has stopped reading; the rest of the upload must not hold its connection.
   if ((response.statusCode ?? 0) >= 400) void reply.header("connection", "close");
   return relay(response, request, reply);
 }
 
-async function askAgent(
-  door: Door,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  headers: Record<string, string>,
-): Promise<IncomingMessage> {
+/** The line to the sandbox of the request, and the agent's path for the file it names. */
+async function way(door: Door, request: FastifyRequest, reply: FastifyReply) {
   const { params, query } = request as FileRequest;
   const signal = clientGone(reply);
   const id = sandboxIdOf(params.id);
@@ -97,21 +135,13 @@ async function askAgent(
   const search = new URLSearchParams({ path: query.path });
   if (query.mode !== undefined) search.set("mode", query.mode);
   if (query.user !== undefined) search.set("user", query.user);
-  const path = `${AGENT_PATHS.files}?${search}`;
-  return requestAgent(connector, { method: request.method, path, headers, signal }, (toAgent) => {
-    if (request.method !== "PUT") toAgent.end();
-    // A failure on either side ends both, and is told by the request's own error event.
-    else pipeline(request.raw, toAgent).catch((error: Error) => toAgent.destroy(error));
-  });
+  return { connector, path: `${AGENT_PATHS.files}?${search}`, signal };
 }
 
 async function relay(response: IncomingMessage, request: FastifyRequest, reply: FastifyReply) {
   const status = response.statusCode ?? 502;
   if (status >= 400 && request.method !== "HEAD") throw await agentRefusal(response);
   void reply.code(status).headers(picked(response.headers, ANSWER_HEADERS));
-  if (request.method === "GET" && response.headers["content-type"] === undefined) {
-    void reply.type("application/octet-stream");
-  }
   return reply.send(response);
 }
 
