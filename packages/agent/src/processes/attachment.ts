@@ -11,6 +11,7 @@ export class Attachment {
   readonly channel: number;
   readonly #connection: RpcConnection;
   readonly #process: RunningProcess;
+  #forgetEnd: () => void = () => undefined;
   readonly #readers: readonly (readonly [Output, OutputReader])[];
 
   constructor(connection: RpcConnection, process: RunningProcess) {
@@ -31,10 +32,11 @@ export class Attachment {
     if (this.#process.end === undefined) {
       for (const [output, reader] of this.#readers) output.follow(reader);
     }
-    this.#process.whenEnded((end) => this.#sendExit(end));
+    this.#forgetEnd = this.#process.whenEnded((end) => this.#sendExit(end));
   }
 
   leave(): void {
+    this.#forgetEnd();
     for (const [output, reader] of this.#readers) output.unfollow(reader);
   }
 

@@ -33,15 +33,11 @@ export function processDoor(table: ProcessTable): ProcessDoor {
     const byChannel = channels.get(connection) ?? new Map<number, RunningProcess>();
     channels.set(connection, byChannel.set(attachment.channel, process));
     const release = orphans.hold(process);
-    const leave = (): void => {
+    untilEither(process, connection, () => {
       attachment.leave();
       release();
-    };
-    connection.signal.addEventListener("abort", leave, { once: true });
-    process.whenEnded(() => {
-      connection.signal.removeEventListener("abort", leave);
-      byChannel.delete(attachment.channel);
     });
+    process.whenEnded(() => byChannel.delete(attachment.channel));
     return attachment;
   };
 
@@ -86,6 +82,20 @@ export function processDoor(table: ProcessTable): ProcessDoor {
   };
 }
 
+/** Calls `leave` when the connection closes before the process has ended; keeps nothing after either. */
+function untilEither(
+  process: RunningProcess,
+  { signal }: RpcConnection,
+  leave: () => void,
+): void {
+  const forget = process.whenEnded(() => signal.removeEventListener("abort", left));
+  const left = (): void => {
+    forget();
+    leave();
+  };
+  if (process.end === undefined) signal.addEventListener("abort", left, { once: true });
+}
+
 function optionsOf({ background, timeoutMs, tag }: RpcRequests["start"]) {
   return {
     background: background ?? false,
@@ -127,7 +137,7 @@ function exec(
     process.stdin?.write(Buffer.from(stdin, encoding)).catch(() => undefined);
     process.stdin?.close();
   }
-  connection.signal.addEventListener("abort", orphans.hold(process), { once: true });
+  untilEither(process, connection, orphans.hold(process));
   return new Promise((resolve, reject) => {
     process.whenEnded((end) => {
       if (end.error !== undefined) {

@@ -64,10 +64,11 @@ export class RunningProcess {
     if (timeoutMs > 0) this.#timeout = setTimeout(() => this.#timeOut(), timeoutMs);
   }
 
-  /** Calls back once it has ended, at once when it has already. */
-  whenEnded(callback: (end: ProcessEnd) => void): void {
+  /** Calls back once it has ended, at once when it has already. The function given back forgets it. */
+  whenEnded(callback: (end: ProcessEnd) => void): () => void {
     if (this.end === undefined) this.#whenEnded.add(callback);
     else callback(this.end);
+    return () => void this.#whenEnded.delete(callback);
   }
 
   /** To the whole process group; `false` when nothing of it is left. */
