@@ -3,7 +3,7 @@
  * about a machine is on disk (machine-record.ts) and in the kernel; what this class remembers is
  * only which ends it waits for.
  */
-import { access, stat, truncate } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { InsienError, LIMITS, type MachineId } from "@insien/protocol";
 import type {
@@ -26,7 +26,7 @@ import { machineOf, MachineStore, type MachineRecord } from "./machine-record.ts
 import { ended, isAlive, signalProcess } from "./process-identity.ts";
 import { removeTree } from "./removal.ts";
 import { prepareSurroundings, type Surroundings } from "./surroundings.ts";
-import { chooseUid } from "./users.ts";
+import { UserPool } from "./users.ts";
 
 export interface BubblewrapOptions {
   ownerId: string;
@@ -47,16 +47,17 @@ class BubblewrapRuntime implements Runtime {
   readonly name = "bubblewrap";
   readonly #options: BubblewrapOptions;
   readonly #store: MachineStore;
+  readonly #users: UserPool;
   readonly #exits = new ExitWatch((machineId) => this.#onEnd(machineId));
   /** Machines that are not to be seen yet. */
   readonly #starting = new Set<MachineId>();
   #surroundings: Promise<Surroundings> | undefined;
-  #takenUids: Promise<Set<number>> | undefined;
   #logTimer: NodeJS.Timeout | undefined;
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
     this.#store = new MachineStore(options.dataDirectory);
+    this.#users = new UserPool(this.#store);
   }
 
   async capabilities(): Promise<RuntimeCapabilities> {
@@ -193,14 +194,14 @@ class BubblewrapRuntime implements Runtime {
     const { dataDirectory, kit } = this.#options;
     const surroundings = await prepareSurroundings(dataDirectory, kit.hash);
     await Promise.all((await this.#store.remains()).map(removeTree));
-    this.#logTimer = setInterval(() => void this.#boundLogs(), LOG_LOOK_MS).unref();
+    this.#logTimer = setInterval(() => void this.#store.boundLogs(), LOG_LOOK_MS).unref();
     return surroundings;
   }
 
   async #newRecord(spec: MachineSpec): Promise<MachineRecord> {
     const { host } = await this.#prepared();
     const { machineId, template, labels, limits, network, lineDirectory } = spec;
-    const hostUid = host.root === undefined ? undefined : await this.#takeUid(machineId);
+    const hostUid = host.root === undefined ? undefined : await this.#users.take(machineId);
     return {
       ownerId: this.#options.ownerId,
       machineId,
@@ -214,20 +215,6 @@ class BubblewrapRuntime implements Runtime {
       ...(hostUid === undefined ? {} : { hostUid }),
       wanted: "running",
     };
-  }
-
-  async #takeUid(machineId: MachineId): Promise<number> {
-    this.#takenUids ??= this.#recordedUids();
-    const taken = await this.#takenUids;
-    const uid = chooseUid(machineId, taken);
-    taken.add(uid);
-    return uid;
-  }
-
-  async #recordedUids(): Promise<Set<number>> {
-    const machineIds = await this.#store.machineIds();
-    const records = await Promise.all(machineIds.map((machineId) => this.#store.read(machineId)));
-    return new Set(records.flatMap((record) => record?.hostUid ?? []));
   }
 
   /** Starts the processes of a machine whose files are there, and writes down which they are. */
@@ -293,17 +280,18 @@ class BubblewrapRuntime implements Runtime {
     await host.controlGroups?.remove(record.machineId);
     const remains = await this.#store.detach(record.machineId).catch(() => undefined);
     if (remains !== undefined) await removeTree(remains);
-    if (record.hostUid !== undefined) (await this.#takenUids)?.delete(record.hostUid);
+    if (record.hostUid !== undefined) await this.#users.free(record.hostUid);
   }
 
   async #changeLimits(record: MachineRecord, limits: MachineLimits): Promise<void> {
     const { host } = await this.#prepared();
     if (host.controlGroups === undefined) {
-      const message = "Limits of a running machine can only be changed where control groups hold them";
+      const message =
+        "Limits of a running machine can only be changed where control groups hold them";
       throw new InsienError("capability_missing", message);
     }
     await host.controlGroups.change(record.machineId, limits).catch((cause: unknown) => {
-      const message = `The limits of machine ${record.machineId} could not be changed: ${String(cause)}`;
+      const message = `Machine ${record.machineId} cannot take these limits: ${String(cause)}`;
       throw new InsienError("conflict", message, { cause });
     });
   }
@@ -322,7 +310,10 @@ class BubblewrapRuntime implements Runtime {
     const { capabilities } = (await this.#prepared()).host;
     if (capabilities.networks.includes(network)) return;
     const why = capabilities.notes.find((note) => note.includes("internet")) ?? "";
-    throw new InsienError("capability_missing", `Machines here have no network "${network}". ${why}`);
+    throw new InsienError(
+      "capability_missing",
+      `Machines here have no network "${network}". ${why}`,
+    );
   }
 
   async #read(machineId: MachineId): Promise<MachineRecord | undefined> {
@@ -335,13 +326,5 @@ class BubblewrapRuntime implements Runtime {
     const record = await this.#read(machineId);
     if (record !== undefined) return record;
     throw new InsienError("machine_lost", `There is no machine ${machineId} on this host`);
-  }
-
-  async #boundLogs(): Promise<void> {
-    for (const machineId of await this.#store.machineIds()) {
-      const path = this.#store.path(machineId, "log");
-      const size = (await stat(path).catch(() => undefined))?.size ?? 0;
-      if (size > LIMITS.machineLogBytes.value) await truncate(path).catch(() => undefined);
-    }
   }
 }

@@ -35,7 +35,17 @@ export async function examineHost(): Promise<Host> {
   const system = await systemArguments();
   const confine = root === undefined ? [] : dropTo(root.setpriv, PROBE_UID);
   const probe = (parameters: string[]) =>
-    run([...confine, bwrap, ...NAMESPACES, ...parameters, ...system, "--proc", "/proc", "--", "/usr/bin/true"]);
+    run([
+      ...confine,
+      bwrap,
+      ...NAMESPACES,
+      ...parameters,
+      ...system,
+      "--proc",
+      "/proc",
+      "--",
+      "/usr/bin/true",
+    ]);
   const plain = await probe([]);
   if (plain.exitCode !== 0) throw await whyNot(plain.stderr);
   const withoutUserNamespaces = await probe(["--disable-userns"]);
@@ -106,19 +116,28 @@ async function whyNot(stderr: string): Promise<InsienError> {
     return stdout.trim();
   };
   if ((await value("kernel/unprivileged_userns_clone")) === "0") {
-    return unusable(`user namespaces are off here: sysctl kernel.unprivileged_userns_clone=1 (${said})`);
+    return unusable(
+      `user namespaces are off here: sysctl kernel.unprivileged_userns_clone=1 (${said})`,
+    );
   }
   if ((await value("kernel/apparmor_restrict_unprivileged_userns")) === "1") {
     return unusable(
-      `AppArmor keeps bubblewrap from making user namespaces: give it a profile that has \`userns,\`, or sysctl kernel.apparmor_restrict_unprivileged_userns=0 (${said})`,
+      "AppArmor keeps bubblewrap from making user namespaces: give it a profile that has " +
+        `\`userns,\`, or sysctl kernel.apparmor_restrict_unprivileged_userns=0 (${said})`,
     );
   }
   if ((await value("user/max_user_namespaces")) === "0") {
-    return unusable(`no user namespace may be made here: sysctl user.max_user_namespaces=10000 (${said})`);
+    return unusable(
+      `no user namespace may be made here: sysctl user.max_user_namespaces=10000 (${said})`,
+    );
   }
-  const inContainer = await access("/.dockerenv").then(() => true, () => false);
+  const inContainer = await access("/.dockerenv").then(
+    () => true,
+    () => false,
+  );
   const hint = inContainer
-    ? "inside a container it needs `--security-opt seccomp=unconfined --security-opt systempaths=unconfined`"
+    ? "inside a container it needs `--security-opt seccomp=unconfined " +
+      "--security-opt systempaths=unconfined`"
     : "`bwrap --unshare-user --ro-bind / / true` must work for this user";
   return unusable(`bubblewrap cannot make a machine (${said}): ${hint}`);
 }
@@ -134,12 +153,15 @@ function describe(
   const notes = ["Machines see the host's own /usr, read-only; images are for the docker runtime."];
   if (groups === undefined) {
     notes.push(
-      "No control group may be written here, so memory is limited per process and CPU not at all: run as root, or in a delegated group (systemd-run --user --scope -p Delegate=yes ./start.sh).",
+      "No control group may be written here, so memory is limited per process and CPU not at all: " +
+        "run as root, or in a delegated group " +
+        "(systemd-run --user --scope -p Delegate=yes ./start.sh).",
     );
   }
   if ("missing" in network) {
     notes.push(
-      `No internet for machines: ${network.missing.join(", ")} is missing; install slirp4netns, iproute2 and util-linux.`,
+      `No internet for machines: ${network.missing.join(", ")} is missing; ` +
+        "install slirp4netns, iproute2 and util-linux.",
     );
   }
   return {

@@ -1,20 +1,19 @@
 /** Starting a machine's processes: from a record on disk to a first process that runs. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { open, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AGENT_ENVIRONMENT, InsienError, LIMITS, MACHINE_PATHS } from "@insien/protocol";
+import { InsienError, LIMITS } from "@insien/protocol";
 import type { AgentKit } from "@insien/runtime";
-import { NAMESPACES, type Host } from "./host.ts";
+import { bubblewrapArguments, DESCRIPTORS } from "./bubblewrap-arguments.ts";
+import type { Host } from "./host.ts";
 import { coverInherited } from "./inherited-descriptors.ts";
 import { attachNetwork, type NetworkPlace, releaseNetwork } from "./network.ts";
 import type { MachineProcesses, MachineRecord, MachineStore } from "./machine-record.ts";
 import { identify, programOf, type ProcessIdentity } from "./process-identity.ts";
 import { PLAIN_ENVIRONMENT } from "./programs.ts";
 import type { Surroundings } from "./surroundings.ts";
-import { stage, type MachineDirectories } from "./staging.ts";
-import { HOSTNAME, USER } from "./system-files.ts";
+import { stage } from "./staging.ts";
 import { dropTo } from "./users.ts";
 
 export interface LaunchContext extends Surroundings {
@@ -33,15 +32,12 @@ export interface Launched {
  * host runs out of memory, and becomes the program after `--`.
  */
 const JOIN = `while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift
-echo 300 > /proc/self/oom_score_adj; ulimit -c 0; ulimit -n ${LIMITS.machineOpenFiles.value} 2>/dev/null
+echo 300 > /proc/self/oom_score_adj; ulimit -c 0
+ulimit -n ${LIMITS.machineOpenFiles.value} 2>/dev/null
 exec "$@"`;
-/** A network namespace that outlives no process of the machine, owned by a user namespace we may enter. */
+/** For a network namespace whose owner is a user namespace that we may enter again later. */
 const LOOPBACK_UP = `"$0" link set lo up && exec "$@"`;
-const SHARED_MEMORY_PART = 0.5;
 const POLL_MS = 2;
-
-/** Descriptors that bwrap gets besides its standard ones. */
-const FILES = { status: 3, seccomp: 4, start: 5 };
 
 /** Throws `create_failed` with what bwrap said; nothing runs then. */
 export async function launch(
@@ -77,7 +73,10 @@ async function openFiles(context: LaunchContext, record: MachineRecord): Promise
   const failure = opened.find((result) => result.status === "rejected");
   if (failure === undefined) return handles;
   await Promise.all(handles.map((handle) => handle.close()));
-  throw new InsienError("create_failed", `Machine ${record.machineId} lacks a file: ${failure.reason}`);
+  throw new InsienError(
+    "create_failed",
+    `Machine ${record.machineId} lacks a file: ${failure.reason}`,
+  );
 }
 
 function start(
@@ -133,72 +132,6 @@ function asUser(host: Host, record: MachineRecord, argv: readonly string[]): str
   return [...dropTo(host.root.setpriv, record.hostUid), ...argv];
 }
 
-interface Contents {
-  host: Host;
-  record: MachineRecord;
-  kit: AgentKit;
-  directories: MachineDirectories;
-}
-
-function bubblewrapArguments({ host, record, kit, directories }: Contents): string[] {
-  const sharedMemoryBytes = Math.round(record.limits.memoryBytes * SHARED_MEMORY_PART);
-  return [
-    ...NAMESPACES,
-    ...(host.network === undefined ? ["--unshare-net"] : []),
-    ...host.userNamespaceArguments,
-    ...["--uid", String(USER.id), "--gid", String(USER.id), "--hostname", HOSTNAME],
-    ...["--new-session", "--as-pid-1", "--cap-drop", "ALL"],
-    ...["--json-status-fd", String(FILES.status), "--seccomp", String(FILES.seccomp)],
-    ...["--block-fd", String(FILES.start)],
-    ...host.systemArguments,
-    ...["--ro-bind", directories.etc, "/etc"],
-    ...["--proc", "/proc", "--dev", "/dev"],
-    ...["--perms", "1777", "--size", String(sharedMemoryBytes), "--tmpfs", "/dev/shm"],
-    ...["--size", String(sharedMemoryBytes), "--tmpfs", "/run"],
-    ...(host.controlGroups?.view(record.machineId) ?? []).flatMap(({ from, to }) => [
-      ...["--ro-bind", from, to],
-    ]),
-    ...["--bind", directories.home, USER.home, "--bind", directories.tmp, "/tmp"],
-    ...["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--symlink", "../run", "/var/run"],
-    ...["--ro-bind", directories.kit, MACHINE_PATHS.kit],
-    ...["--ro-bind", directories.line, MACHINE_PATHS.line],
-    ...["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", USER.home, "--clearenv"],
-    ...Object.entries(environment(record, kit)).flatMap(([name, value]) => [
-      ...["--setenv", name, value],
-    ]),
-    ...["--", ...perProcessLimits(host, record), ...kit.command],
-  ];
-}
-
-function environment(record: MachineRecord, kit: AgentKit): Record<string, string> {
-  return {
-    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    HOME: USER.home,
-    USER: USER.name,
-    LOGNAME: USER.name,
-    SHELL: "/bin/bash",
-    LANG: "C.UTF-8",
-    ...kit.environment,
-    [AGENT_ENVIRONMENT.line]: `unix:${join(MACHINE_PATHS.line, "line.sock")}`,
-    [AGENT_ENVIRONMENT.machineId]: record.machineId,
-    [AGENT_ENVIRONMENT.tokenFile]: join(MACHINE_PATHS.line, "token"),
-  };
-}
-
-/**
- * Where control groups hold nothing. Set inside the machine, where the kernel counts only the
- * machine's processes; DATA rather than AS, because programs reserve far more addresses than memory.
- */
-function perProcessLimits(host: Host, record: MachineRecord): string[] {
-  const { memory, pids } = host.controlGroups?.holds ?? { memory: false, pids: false };
-  if (host.prlimit === undefined || (memory && pids)) return [];
-  const limits = [
-    ...(memory ? [] : [`--data=${record.limits.memoryBytes}`]),
-    ...(pids ? [] : [`--nproc=${record.limits.pids}`]),
-  ];
-  return [host.prlimit, ...limits, "--"];
-}
-
 /**
  * Waits until bwrap has built the machine, gives it its network, lets the first process go and
  * waits until that has taken bwrap's place.
@@ -231,7 +164,7 @@ async function awaitStart(
   const monitor = identify(child.pid ?? 0);
   if (monitor === undefined) throw await whyEnded(context, record, child);
   const network = await networkFor(context.host, record, monitor);
-  const gate = child.stdio[FILES.start] as Writable;
+  const gate = child.stdio[DESCRIPTORS.start] as Writable;
   gate.on("error", () => undefined);
   gate.end("1");
   const wrappers = new Set([context.host.bwrap, context.host.prlimit, ""]);

@@ -17,7 +17,7 @@ import {
 export async function processesOf(
   store: MachineStore,
   record: MachineRecord,
-): Promise<Pick<MachineProcesses, "first"> & Partial<MachineProcesses> | undefined> {
+): Promise<(Pick<MachineProcesses, "first"> & Partial<MachineProcesses>) | undefined> {
   if (record.processes !== undefined) return record.processes;
   const { firstPid, pidNamespace } = await store.status(record.machineId);
   if (firstPid === undefined || pidNamespace === undefined) return undefined;

@@ -8,7 +8,16 @@
  *
  * Everything a new orchestrator needs to know is read from here.
  */
-import { chown, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import {
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { asMachineId, LIMITS, newId, type MachineId } from "@insien/protocol";
 import type { Machine, MachineLimits } from "@insien/runtime";
@@ -65,13 +74,15 @@ export class MachineStore {
     return join(this.#root, machineId, name);
   }
 
-  /** Makes the machine's directory with all that belongs in it. Throws when there is one already. */
+  /** Makes the machine's directory with all that belongs in it. Throws when there is one. */
   async make(record: MachineRecord): Promise<void> {
     const making = join(this.#root, `${MAKING_PREFIX}${newId()}`);
-    await mkdir(making, { recursive: true, mode: 0o700 });
+    // A machine's own user walks through these to its home; only names it knows lead on.
+    await mkdir(making, { recursive: true, mode: 0o711 });
     for (const name of ["home", "tmp"]) {
       await mkdir(join(making, name), { mode: 0o700 });
-      if (record.hostUid !== undefined) await chown(join(making, name), record.hostUid, record.hostUid);
+      if (record.hostUid !== undefined)
+        await chown(join(making, name), record.hostUid, record.hostUid);
     }
     await writeFile(join(making, "machine.json"), JSON.stringify(record), { mode: 0o600 });
     await rename(making, this.path(record.machineId));
@@ -118,6 +129,15 @@ export class MachineStore {
       if (Date.now() - changedAt > REMAINS_AGE_MS) paths.push(path);
     }
     return paths;
+  }
+
+  /** Starts logs anew that have grown too long; their writers append. */
+  async boundLogs(): Promise<void> {
+    for (const machineId of await this.machineIds()) {
+      const path = this.path(machineId, "log");
+      const size = (await stat(path).catch(() => undefined))?.size ?? 0;
+      if (size > LIMITS.machineLogBytes.value) await truncate(path).catch(() => undefined);
+    }
   }
 
   /** Takes the machine off the list in one step; its files are then at the path returned. */

@@ -20,7 +20,7 @@ const DEVICE = "tap0";
 const DEVICE_BYTES = 65520;
 const RESOLVER_TABLE = 53;
 
-/** Not public: this network, private, shared (CGNAT), link-local, protocol, benchmark, multicast. */
+/** Not public: own network, private, shared (CGNAT), link-local, protocol, benchmark, multicast. */
 const REFUSED_RANGES = [
   "0.0.0.0/8",
   "10.0.0.0/8",
@@ -61,7 +61,10 @@ export interface NetworkPlace {
 }
 
 /** Gives the machine its network. The refusals are there before the first packet can leave. */
-export async function attachNetwork(tools: NetworkTools, place: NetworkPlace): Promise<ProcessIdentity> {
+export async function attachNetwork(
+  tools: NetworkTools,
+  place: NetworkPlace,
+): Promise<ProcessIdentity> {
   await configure(tools, place, [...refusedRoutes(), ...resolverRules("add")]);
   const identity = await startSlirp(tools, place);
   await configure(tools, place, [
@@ -89,7 +92,8 @@ export async function releaseNetwork(
 const resolverRules = (verb: "add" | "del"): string[] =>
   ["udp", "tcp"].map(
     (protocol) =>
-      `rule ${verb} to ${RESOLVER_ADDRESS}/32 ipproto ${protocol} dport 53 lookup ${RESOLVER_TABLE}`,
+      `rule ${verb} to ${RESOLVER_ADDRESS}/32 ipproto ${protocol} dport 53 ` +
+      `lookup ${RESOLVER_TABLE}`,
   );
 
 function refusedRoutes(): string[] {

@@ -1,9 +1,8 @@
 /** Finding and running the host's small programs. */
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 
 // Services often start with a PATH that lacks the administrator's directories.
 const DIRECTORIES = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -16,7 +15,10 @@ export async function findProgram(name: string): Promise<string | undefined> {
   const own = (process.env["PATH"] ?? "").split(":").filter((directory) => directory !== "");
   for (const directory of [...own, ...DIRECTORIES]) {
     const path = join(directory, name);
-    const found = await access(path, constants.X_OK).then(() => true, () => false);
+    const found = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
     if (found) return path;
   }
   return undefined;
@@ -29,22 +31,8 @@ interface Run {
 }
 
 /** Runs a program to its end. Its failing is an answer, not an exception. */
-export async function run(argv: readonly string[], options: { input?: string } = {}): Promise<Run> {
+export function run(argv: readonly string[], options: { input?: string } = {}): Promise<Run> {
   const [program = "", ...parameters] = argv;
-  if (options.input === undefined) {
-    return await promisify(execFile)(program, parameters, { env: PLAIN_ENVIRONMENT, cwd: "/" }).then(
-      ({ stdout, stderr }) => ({ exitCode: 0, stdout, stderr }),
-      (error: { code?: number | string; stdout?: string; stderr?: string; message: string }) => ({
-        exitCode: typeof error.code === "number" ? error.code : 127,
-        stdout: error.stdout ?? "",
-        stderr: error.stderr || error.message,
-      }),
-    );
-  }
-  return await runWithInput(program, parameters, options.input);
-}
-
-function runWithInput(program: string, parameters: string[], input: string): Promise<Run> {
   const { promise, resolve } = Promise.withResolvers<Run>();
   const child = spawn(program, parameters, { env: PLAIN_ENVIRONMENT, cwd: "/" });
   const collected = { stdout: "", stderr: "" };
@@ -54,6 +42,6 @@ function runWithInput(program: string, parameters: string[], input: string): Pro
   child.on("close", (code) => resolve({ exitCode: code ?? 128, ...collected }));
   // A program that ended before it read everything says so by its exit code.
   child.stdin.on("error", () => undefined);
-  child.stdin.end(input);
+  child.stdin.end(options.input);
   return promise;
 }

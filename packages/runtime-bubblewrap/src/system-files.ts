@@ -52,17 +52,19 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
   hosts: `127.0.0.1 localhost ${HOSTNAME}\n::1 localhost ${HOSTNAME}\n`,
   hostname: `${HOSTNAME}\n`,
   "resolv.conf": `nameserver ${RESOLVER_ADDRESS}\noptions timeout:2 attempts:2\n`,
-  "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+  "nsswitch.conf":
+    "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
   profile: 'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}"\n',
   shells: "/bin/sh\n/bin/bash\n",
 };
 
-/** bwrap's arguments for `/usr` and what stands beside it: links or directories, as the host has. */
+/** bwrap's arguments for `/usr` and what stands beside it: links or directories, as on the host. */
 export async function systemArguments(): Promise<string[]> {
   const parameters = ["--ro-bind", "/usr", "/usr"];
   for (const name of TOP_DIRECTORIES) {
     const found = await lstat(`/${name}`).catch(() => undefined);
-    if (found?.isSymbolicLink()) parameters.push("--symlink", await readlink(`/${name}`), `/${name}`);
+    if (found?.isSymbolicLink())
+      parameters.push("--symlink", await readlink(`/${name}`), `/${name}`);
     if (found?.isDirectory()) parameters.push("--ro-bind", `/${name}`, `/${name}`);
   }
   return parameters;

@@ -16,8 +16,9 @@ const PUBLIC_ADDRESS = "11.22.33.2";
 const PORT = 8099;
 const NAMESPACE = `insien-test-${process.pid}`;
 const DEVICE = `insv${process.pid % 100_000}`;
-const SERVE = `use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => ${PORT}, Listen => 5,
-  ReuseAddr => 1) or die; $| = 1; print "ready\\n"; while (my $c = $s->accept) { print $c "public\\n"; close $c; }`;
+const SERVE = `use IO::Socket::INET; $| = 1;
+  my $s = IO::Socket::INET->new(LocalPort => ${PORT}, Listen => 5, ReuseAddr => 1) or die;
+  print "ready\\n"; while (my $c = $s->accept) { print $c "public\\n"; close $c; }`;
 
 const ip = async (line: string) => await promisify(execFile)("ip", line.split(" "));
 const isRoot = process.geteuid?.() === 0;
@@ -63,7 +64,13 @@ describe.skipIf(!mustHave(able, "root and slirp4netns"))("network internet", () 
     const listener = createServer((socket) => socket.end("host\n")).listen(PORT, "0.0.0.0");
     await once(listener, "listening");
     try {
-      for (const address of [HOST_ADDRESS, "10.0.2.2", "10.0.2.3", "172.17.0.1", "169.254.169.254"]) {
+      for (const address of [
+        HOST_ADDRESS,
+        "10.0.2.2",
+        "10.0.2.3",
+        "172.17.0.1",
+        "169.254.169.254",
+      ]) {
         const answer = await reached(machine, address);
         expect(answer, address).toMatch(/unreachable|No route|refused|denied/i);
       }

@@ -62,40 +62,87 @@ describe("isolation", () => {
       for (const uid of uids) expect(uid).toBeGreaterThan(1_000_000);
       // Only user 1000 is mapped: nothing inside can be made to mean root outside.
       const maps = await machine.shell("cat /proc/self/uid_map /proc/self/gid_map");
-      expect(maps.stdout.trim().split("\n").map((line) => line.trim().split(/\s+/)[0])).toEqual([
-        "1000",
-        "1000",
-      ]);
+      expect(
+        maps.stdout
+          .trim()
+          .split("\n")
+          .map((line) => line.trim().split(/\s+/)[0]),
+      ).toEqual(["1000", "1000"]);
       await machine.shell("touch mine");
-      const { stdout } = await promisify(execFile)("stat", ["-c", "%u", bench.path(machine.id, "home/mine")]);
+      const { stdout } = await promisify(execFile)("stat", [
+        "-c",
+        "%u",
+        bench.path(machine.id, "home/mine"),
+      ]);
       expect(Number(stdout)).toBe(uids[0]);
     },
   );
 
   test("the host's secrets are not there", async () => {
-    const hidden = ["/etc/shadow", "/etc/gshadow", "/etc/ssh", "/etc/ssl/private", "/root", "/var/lib",
-      "/var/run/docker.sock", "/boot", "/work", "/sys/kernel", "/sys/class", "/dev/kmsg", "/dev/mem", "/dev/sda", "/dev/kvm", "/dev/vda"];
+    const hidden = [
+      "/etc/shadow",
+      "/etc/gshadow",
+      "/etc/ssh",
+      "/etc/ssl/private",
+      "/root",
+      "/var/lib",
+      "/var/run/docker.sock",
+      "/boot",
+      "/work",
+      "/sys/kernel",
+      "/sys/class",
+      "/dev/kmsg",
+      "/dev/mem",
+      "/dev/sda",
+      "/dev/kvm",
+      "/dev/vda",
+    ];
     const { stdout } = await machine.shell(`ls -d ${hidden.join(" ")} 2>/dev/null`);
     expect(stdout).toBe("");
     expect((await machine.shell("cat /etc/passwd")).stdout.trim().split("\n")).toHaveLength(3);
     expect((await machine.shell("ls /home")).stdout).toBe("user\n");
     expect((await machine.shell("ls -A /tmp")).stdout).not.toContain("insien");
-    expect((await machine.shell("cat /proc/kcore /proc/kmsg 2>/dev/null | head -c 1")).stdout).toBe("");
+    expect((await machine.shell("cat /proc/kcore /proc/kmsg 2>/dev/null | head -c 1")).stdout).toBe(
+      "",
+    );
   });
 
   test("the system cannot be written to", async () => {
-    const targets = ["/", "/usr", "/usr/bin", "/etc", "/etc/passwd", "/dev", "/var", "/sys/fs/cgroup",
-      "/sys/fs/cgroup/memory", "/proc/sys/kernel", "/insien", "/insien/kit", "/insien/line", "/home"];
+    const targets = [
+      "/",
+      "/usr",
+      "/usr/bin",
+      "/etc",
+      "/etc/passwd",
+      "/dev",
+      "/var",
+      "/sys/fs/cgroup",
+      "/sys/fs/cgroup/memory",
+      "/proc/sys/kernel",
+      "/insien",
+      "/insien/kit",
+      "/insien/line",
+      "/home",
+    ];
     for (const target of targets) {
-      const { exitCode } = await machine.shell(`touch ${target}/x 2>/dev/null || echo >> ${target}`);
+      const { exitCode } = await machine.shell(
+        `touch ${target}/x 2>/dev/null || echo >> ${target}`,
+      );
       expect(exitCode, target).not.toBe(0);
     }
-    const knobs = ["/proc/sys/kernel/hostname", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
-      "/proc/sys/vm/drop_caches", "/proc/1/oom_score_adj_min"];
+    const knobs = [
+      "/proc/sys/kernel/hostname",
+      "/proc/sys/kernel/core_pattern",
+      "/proc/sysrq-trigger",
+      "/proc/sys/vm/drop_caches",
+      "/proc/1/oom_score_adj_min",
+    ];
     for (const knob of knobs) {
       expect((await machine.shell(`echo 1 > ${knob}`)).exitCode, knob).not.toBe(0);
     }
-    const groups = await machine.shell("echo 1 > $(find /sys/fs/cgroup -name 'pids.max' | head -1)");
+    const groups = await machine.shell(
+      "echo 1 > $(find /sys/fs/cgroup -name 'pids.max' | head -1)",
+    );
     expect(groups.exitCode).not.toBe(0);
   });
 
@@ -119,7 +166,8 @@ describe("isolation", () => {
     const server = createServer((socket) => socket.destroy()).listen(`\0${name}`);
     await once(server, "listening");
     onTestFinished(() => void server.close());
-    const connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect('\\0' + sys.argv[1])";
+    const connect =
+      "import socket, sys; socket.socket(socket.AF_UNIX).connect('\\0' + sys.argv[1])";
     expect((await machine.python(connect, name)).stderr).toContain("ConnectionRefusedError");
   });
 
@@ -135,8 +183,11 @@ describe("isolation", () => {
     onTestFinished(() => rm(outside, { recursive: true, force: true }));
     await writeFile(join(outside, "kept"), "kept");
     const trap = await bench.machine();
-    const deep = "for i in $(seq 400); do mkdir dddddddddddddddddddd && cd dddddddddddddddddddd; done";
-    await trap.shell(`ln -s ${outside} link; ln -s / root; mkdir locked; touch locked/f; chmod 0 locked; ${deep}`);
+    const deep =
+      "for i in $(seq 400); do mkdir dddddddddddddddddddd && cd dddddddddddddddddddd; done";
+    await trap.shell(
+      `ln -s ${outside} link; ln -s / root; mkdir locked; touch locked/f; chmod 0 locked; ${deep}`,
+    );
     expect(await bench.runtime.destroy(trap.id)).toBe(true);
     expect(await readdir(outside)).toEqual(["kept"]);
     expect(await readdir(join(bench.directory, "data", "machines"))).not.toContain(trap.id);

@@ -8,7 +8,8 @@ import { newMachineId } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
 import { createBubblewrapRuntime } from "../src/index.ts";
 
-const LOOK = `echo uid $(id -u); cd /proc/1/fd; echo *; readlink *; cd; cat /proc/self/limits; mkdir shut
+const LOOK = `echo uid $(id -u); cd /proc/1/fd; echo *; readlink *; cd
+cat /proc/self/limits; mkdir shut
 touch shut/file; chmod 0 shut; echo looked; exec sleep 1000`;
 
 const directory = process.argv[2] ?? "";
@@ -42,7 +43,10 @@ const log = await waitFor(async () => {
   const text = await readFile(logPath, "utf8");
   return text.includes("looked") ? text : undefined;
 });
-const status = await readFile(join(directory, "data", "machines", machineId, "machine.json"), "utf8");
+const status = await readFile(
+  join(directory, "data", "machines", machineId, "machine.json"),
+  "utf8",
+);
 await runtime.stop(machineId, { graceMs: 0 });
 await runtime.start(machineId);
 const state = (await runtime.inspect(machineId))?.state;

@@ -27,7 +27,13 @@ async function runAsNobody(): Promise<Seen> {
   await chown(directory, NOBODY, NOBODY);
   await using root = await open("/", "r");
   const fixture = join(import.meta.dirname, "ordinary-user.fixture.ts");
-  const stdio = ["ignore", "pipe", "pipe", ...Array<"ignore">(INHERITED - 3).fill("ignore"), root.fd];
+  const stdio = [
+    "ignore",
+    "pipe",
+    "pipe",
+    ...Array<"ignore">(INHERITED - 3).fill("ignore"),
+    root.fd,
+  ];
   const child = spawn(process.execPath, ["--conditions=source", fixture, directory], {
     stdio: stdio as Array<"ignore" | "pipe" | number>,
     uid: NOBODY,

@@ -32,20 +32,53 @@ const NEWUSER = 0x10000000;
 const NEWNET = 0x40000000;
 const TIOCSTI = 0x5412;
 const REFUSED: Array<[name: string, number: number, ...parameters: number[]]> = [
-  ["keyctl", 250], ["add_key", 248], ["request_key", 249],
-  ["bpf", 321], ["perf_event_open", 298], ["userfaultfd", 323],
-  ["io_uring_setup", 425, 1], ["io_uring_enter", 426], ["io_uring_register", 427],
-  ["mount", 165], ["umount2", 166], ["pivot_root", 155], ["move_mount", 429],
-  ["open_tree", 428], ["fsopen", 430], ["fsmount", 432], ["fsconfig", 431], ["fspick", 433],
-  ["mount_setattr", 442], ["chroot", 161], ["setns", 308],
-  ["unshare user", 272, NEWUSER], ["unshare net", 272, NEWNET], ["clone user", 56, NEWUSER | 17],
-  ["name_to_handle_at", 303], ["open_by_handle_at", 304],
-  ["process_vm_readv", 310], ["process_vm_writev", 311], ["pidfd_getfd", 438],
-  ["kexec_load", 246], ["kexec_file_load", 320], ["init_module", 175], ["finit_module", 313],
-  ["delete_module", 176], ["reboot", 169], ["swapon", 167], ["swapoff", 168],
-  ["settimeofday", 164], ["clock_settime", 227], ["quotactl", 179], ["acct", 163],
-  ["lookup_dcookie", 212], ["nfsservctl", 180], ["vhangup", 153], ["syslog", 103],
-  ["ioctl TIOCSTI", 16, 0, TIOCSTI], ["personality READ_IMPLIES_EXEC", 135, 0x0400000],
+  ["keyctl", 250],
+  ["add_key", 248],
+  ["request_key", 249],
+  ["bpf", 321],
+  ["perf_event_open", 298],
+  ["userfaultfd", 323],
+  ["io_uring_setup", 425, 1],
+  ["io_uring_enter", 426],
+  ["io_uring_register", 427],
+  ["mount", 165],
+  ["umount2", 166],
+  ["pivot_root", 155],
+  ["move_mount", 429],
+  ["open_tree", 428],
+  ["fsopen", 430],
+  ["fsmount", 432],
+  ["fsconfig", 431],
+  ["fspick", 433],
+  ["mount_setattr", 442],
+  ["chroot", 161],
+  ["setns", 308],
+  ["unshare user", 272, NEWUSER],
+  ["unshare net", 272, NEWNET],
+  ["clone user", 56, NEWUSER | 17],
+  ["name_to_handle_at", 303],
+  ["open_by_handle_at", 304],
+  ["process_vm_readv", 310],
+  ["process_vm_writev", 311],
+  ["pidfd_getfd", 438],
+  ["kexec_load", 246],
+  ["kexec_file_load", 320],
+  ["init_module", 175],
+  ["finit_module", 313],
+  ["delete_module", 176],
+  ["reboot", 169],
+  ["swapon", 167],
+  ["swapoff", 168],
+  ["settimeofday", 164],
+  ["clock_settime", 227],
+  ["quotactl", 179],
+  ["acct", 163],
+  ["lookup_dcookie", 212],
+  ["nfsservctl", 180],
+  ["vhangup", 153],
+  ["syslog", 103],
+  ["ioctl TIOCSTI", 16, 0, TIOCSTI],
+  ["personality READ_IMPLIES_EXEC", 135, 0x0400000],
 ];
 
 const python = existsSync("/usr/bin/python3") && process.arch === "x64";
@@ -70,28 +103,47 @@ describe.skipIf(!mustHave(python, "/usr/bin/python3 on x86_64"))("seccomp", () =
   });
 
   test("pretends not to know clone3 and calls newer than its table", async () => {
-    const answers = await attempt([["clone3", 435], ["newest", 500]]);
+    const answers = await attempt([
+      ["clone3", 435],
+      ["newest", 500],
+    ]);
     expect(answers).toEqual({ clone3: ENOSYS, newest: ENOSYS });
   });
 
   test("knows only the common socket families and protocols", async () => {
     const DATAGRAM = 2;
     const answers = await attempt([
-      ["unix", 41, 1, DATAGRAM], ["inet", 41, 2, DATAGRAM], ["inet6", 41, 10, DATAGRAM],
-      ["route", 41, 16, DATAGRAM, 0], ["vsock", 41, 40, DATAGRAM], ["packet", 41, 17, DATAGRAM],
-      ["alg", 41, 38, 5], ["netfilter", 41, 16, DATAGRAM, 12], ["sctp", 41, 2, 1, 132],
+      ["unix", 41, 1, DATAGRAM],
+      ["inet", 41, 2, DATAGRAM],
+      ["inet6", 41, 10, DATAGRAM],
+      ["route", 41, 16, DATAGRAM, 0],
+      ["vsock", 41, 40, DATAGRAM],
+      ["packet", 41, 17, DATAGRAM],
+      ["alg", 41, 38, 5],
+      ["netfilter", 41, 16, DATAGRAM, 12],
+      ["sctp", 41, 2, 1, 132],
     ]);
     expect(answers).toEqual({
-      unix: 0, inet: 0, inet6: 0, route: 0,
-      vsock: EAFNOSUPPORT, packet: EAFNOSUPPORT, alg: EAFNOSUPPORT,
-      netfilter: EPROTONOSUPPORT, sctp: EPROTONOSUPPORT,
+      unix: 0,
+      inet: 0,
+      inet6: 0,
+      route: 0,
+      vsock: EAFNOSUPPORT,
+      packet: EAFNOSUPPORT,
+      alg: EAFNOSUPPORT,
+      netfilter: EPROTONOSUPPORT,
+      sctp: EPROTONOSUPPORT,
     });
   });
 
   test("lets ordinary programs work", async () => {
-    const own = [["getpid", 39], ["personality query", 135, 0xffffffff]];
+    const own = [
+      ["getpid", 39],
+      ["personality query", 135, 0xffffffff],
+    ];
     expect(await attempt(own)).toEqual({ getpid: 0, "personality query": 0 });
-    const threads = "import threading; t = threading.Thread(target=print, args=('ran',)); t.start()";
+    const threads =
+      "import threading; t = threading.Thread(target=print, args=('ran',)); t.start()";
     expect((await machine.python(threads)).stdout).toBe("ran\n");
   });
 

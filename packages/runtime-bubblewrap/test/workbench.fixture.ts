@@ -1,5 +1,5 @@
 /** A bubblewrap runtime with machines to look into, and everything removed at the end. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prepareKit } from "@insien/agent/kit";
@@ -27,6 +27,8 @@ export class Workbench implements AsyncDisposable {
 
   static async open(kit?: AgentKit): Promise<Workbench> {
     const directory = await mkdtemp(join(tmpdir(), "insien-bubblewrap-"));
+    // Open to all, unlike the conformance suite's, so that both ways to the files are taken.
+    await chmod(directory, 0o711);
     const ownKit = kit ?? (await prepareKit({ directory: KIT_DIRECTORY }));
     return new Workbench(directory, ownKit, `test${newId().slice(0, 12)}`);
   }

@@ -62,12 +62,13 @@ export async function counter(path: string, key: string): Promise<number> {
 export async function removeGroup(directory: string): Promise<void> {
   const deadline = performance.now() + EMPTYING_MS;
   for (;;) {
-    const failure = await rmdir(directory).then(
-      () => undefined,
-      (error: NodeJS.ErrnoException) => error,
-    );
-    if (failure === undefined || failure.code === "ENOENT") return;
-    if (performance.now() >= deadline) throw failure;
+    try {
+      await rmdir(directory);
+      return;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+      if (performance.now() >= deadline) throw error;
+    }
     await sleep(5);
   }
 }

@@ -118,9 +118,15 @@ class Version1 implements ControlGroups {
 async function limitMemory(directory: string, bytes: number): Promise<void> {
   const memory = `${directory}/memory.limit_in_bytes`;
   const withSwap = `${directory}/memory.memsw.limit_in_bytes`;
-  const swapCounted = await access(withSwap).then(() => true, () => false);
+  const swapCounted = await access(withSwap).then(
+    () => true,
+    () => false,
+  );
   if (!swapCounted) return await writeValue(memory, bytes);
-  const raised = await writeValue(withSwap, bytes).then(() => true, () => false);
+  const raised = await writeValue(withSwap, bytes).then(
+    () => true,
+    () => false,
+  );
   await writeValue(memory, bytes);
   if (!raised) await writeValue(withSwap, bytes);
 }

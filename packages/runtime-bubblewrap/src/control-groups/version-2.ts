@@ -43,7 +43,12 @@ async function unifiedMountPoint(): Promise<string | undefined> {
 
 async function ownGroup(): Promise<string> {
   const groups = await readFile("/proc/self/cgroup", "utf8").catch(() => "");
-  return groups.split("\n").find((line) => line.startsWith("0::"))?.slice("0::".length) ?? "";
+  return (
+    groups
+      .split("\n")
+      .find((line) => line.startsWith("0::"))
+      ?.slice("0::".length) ?? ""
+  );
 }
 
 /**
@@ -57,7 +62,11 @@ async function passControllersDown(directory: string): Promise<void> {
   if (missing.length === 0) return;
   const file = `${directory}/cgroup.subtree_control`;
   const change = missing.map((name) => `+${name}`).join(" ");
-  const enable = () => writeValue(file, change).then(() => true, () => false);
+  const enable = () =>
+    writeValue(file, change).then(
+      () => true,
+      () => false,
+    );
   if (await enable()) return;
   if (!(await groupProcesses(directory)).includes(process.pid)) return;
   const leaf = `${directory}/insien-orchestrator`;
@@ -93,7 +102,13 @@ class Version2 implements ControlGroups {
     if (this.holds.memory) {
       await writeValue(`${directory}/memory.max`, limits.memoryBytes);
       const swap = `${directory}/memory.swap.max`;
-      if (await access(swap).then(() => true, () => false)) await writeValue(swap, 0);
+      if (
+        await access(swap).then(
+          () => true,
+          () => false,
+        )
+      )
+        await writeValue(swap, 0);
     }
     if (this.holds.cpu) {
       const quota = `${cpuQuotaMicroseconds(limits)} ${CPU_PERIOD_MICROSECONDS}`;

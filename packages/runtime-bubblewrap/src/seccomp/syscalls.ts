@@ -96,7 +96,5 @@ export const deniedSyscalls = (architecture: Architecture): number[] =>
     return number === undefined ? [] : [number];
   });
 
-export const examinedSyscall = (
-  name: keyof typeof EXAMINED,
-  architecture: Architecture,
-): number => EXAMINED[name][architecture];
+export const examinedSyscall = (name: keyof typeof EXAMINED, architecture: Architecture): number =>
+  EXAMINED[name][architecture];
