@@ -1,25 +1,36 @@
 import { LIMITS } from "@insien/protocol";
 import type { RunningProcess } from "./running-process.ts";
 
+interface Followed {
+  readers: number;
+  /** Runs while nobody reads. */
+  timer: NodeJS.Timeout | undefined;
+}
+
 /** Ends commands that were not started in the background and that nobody has read for a while. */
 export class OrphanWatch {
-  readonly #holders = new WeakMap<RunningProcess, number>();
+  readonly #followed = new WeakMap<RunningProcess, Followed>();
 
   /** Somebody reads; the function given back says that they left. */
   hold(process: RunningProcess): () => void {
     if (process.options.background) return () => undefined;
-    this.#holders.set(process, this.#count(process) + 1);
+    const followed = this.#of(process);
+    followed.readers += 1;
+    // Each absence is counted for itself: whoever came back in time starts the clock anew.
+    clearTimeout(followed.timer);
     return () => {
-      this.#holders.set(process, this.#count(process) - 1);
-      if (this.#count(process) > 0 || process.end !== undefined) return;
-      const timer = setTimeout(() => {
-        if (this.#count(process) === 0) process.terminate();
-      }, LIMITS.orphanedCommandMs.value);
-      process.whenEnded(() => clearTimeout(timer));
+      followed.readers -= 1;
+      if (followed.readers > 0 || process.end !== undefined) return;
+      followed.timer = setTimeout(() => process.terminate(), LIMITS.orphanedCommandMs.value);
     };
   }
 
-  #count(process: RunningProcess): number {
-    return this.#holders.get(process) ?? 0;
+  #of(process: RunningProcess): Followed {
+    const existing = this.#followed.get(process);
+    if (existing !== undefined) return existing;
+    const followed: Followed = { readers: 0, timer: undefined };
+    this.#followed.set(process, followed);
+    process.whenEnded(() => clearTimeout(followed.timer));
+    return followed;
   }
 }
