@@ -2,6 +2,6 @@
 # Gets what is missing and stops there. Not needed: ./start.sh does the same first.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
-source scripts/need-node.sh
-node scripts/prepare.mjs run >/dev/null
+source scripts/prepare.sh
+prepare run
 echo "Ready. Start with ./start.sh"

@@ -3,8 +3,8 @@
 # Shows it working from beginning to end:         ./start.sh --demo
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
-source scripts/need-node.sh
-node_binary=$(node scripts/prepare.mjs run)
+source scripts/prepare.sh
+prepare run
 # Compiled modules are kept, so that the next start is quick.
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$PWD/.cache/compile}"
 

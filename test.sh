@@ -4,7 +4,7 @@
 #                                                  ./test.sh integration packages/agent/test/files.test.ts
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
-source scripts/need-node.sh
+source scripts/prepare.sh
 
 # Unit and style tests need no machine, so no package of the system either.
 purpose=build
@@ -15,5 +15,5 @@ for argument in "$@"; do
     *) purpose=test ;;
   esac
 done
-node_binary=$(node scripts/prepare.mjs "$purpose")
+prepare "$purpose"
 exec "$node_binary" --conditions=source scripts/test.ts "$@"
