@@ -20,11 +20,12 @@ const SERVE = `use IO::Socket::INET; $| = 1;
   my $s = IO::Socket::INET->new(LocalPort => ${PORT}, Listen => 5, ReuseAddr => 1) or die;
   print "ready\\n"; while (my $c = $s->accept) { print $c "public\\n"; close $c; }`;
 
-const ip = async (line: string) => await promisify(execFile)("ip", line.split(" "));
 const isRoot = process.geteuid?.() === 0;
-const able = isRoot && (await findProgram("slirp4netns")) !== undefined;
+const ipPath = (await findProgram("ip")) ?? "";
+const able = isRoot && ipPath !== "" && (await findProgram("slirp4netns")) !== undefined;
+const ip = async (line: string) => await promisify(execFile)(ipPath, line.split(" "));
 
-describe.skipIf(!mustHave(able, "root and slirp4netns"))("network internet", () => {
+describe.skipIf(!mustHave(able, "root, iproute2 and slirp4netns"))("network internet", () => {
   let bench: Workbench;
   let machine: WorkbenchMachine;
   let server: ReturnType<typeof spawn>;
@@ -35,7 +36,7 @@ describe.skipIf(!mustHave(able, "root and slirp4netns"))("network internet", () 
     await ip(`link set ${DEVICE} up`);
     await ip(`-n ${NAMESPACE} address add ${PUBLIC_ADDRESS}/30 dev public0`);
     await ip(`-n ${NAMESPACE} link set public0 up`);
-    server = spawn("ip", ["netns", "exec", NAMESPACE, "perl", "-e", SERVE], {
+    server = spawn(ipPath, ["netns", "exec", NAMESPACE, "perl", "-e", SERVE], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     if (server.stdout !== null) await once(server.stdout, "data");

@@ -4,6 +4,7 @@ import { chown, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { mustHave } from "@insien/test-kit";
 
@@ -26,7 +27,7 @@ async function runAsNobody(): Promise<Seen> {
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   await chown(directory, NOBODY, NOBODY);
   await using root = await open("/", "r");
-  const fixture = join(import.meta.dirname, "ordinary-user.fixture.ts");
+  const fixture = fileURLToPath(new URL("./ordinary-user.fixture.ts", import.meta.url));
   const stdio = [
     "ignore",
     "pipe",

@@ -15,29 +15,29 @@ export class Workbench implements AsyncDisposable {
   readonly directory: string;
   readonly kit: AgentKit;
   readonly runtime: Runtime;
-  readonly #ownerId: string;
+  readonly #ownerId = `test${newId().slice(0, 12)}`;
   readonly #lines: LineServer[] = [];
 
-  private constructor(directory: string, kit: AgentKit, ownerId: string) {
+  private constructor(directory: string, kit: AgentKit) {
     this.directory = directory;
     this.kit = kit;
-    this.#ownerId = ownerId;
     this.runtime = this.instance();
   }
 
-  static async open(kit?: AgentKit): Promise<Workbench> {
-    const directory = await mkdtemp(join(tmpdir(), "insien-bubblewrap-"));
-    // Open to all, unlike the conformance suite's, so that both ways to the files are taken.
-    await chmod(directory, 0o711);
-    const ownKit = kit ?? (await prepareKit({ directory: KIT_DIRECTORY }));
-    return new Workbench(directory, ownKit, `test${newId().slice(0, 12)}`);
+  static async open(): Promise<Workbench> {
+    const directory = await temporaryDirectory();
+    const kit = await prepareKit({ directory: KIT_DIRECTORY });
+    return new Workbench(directory, kit);
   }
 
-  /** A kit whose first process is a line of shell instead of an agent. */
+  /** With a kit whose first process is a line of shell instead of an agent. */
   static async openPlain(line: string): Promise<Workbench> {
-    const directory = await mkdtemp(join(tmpdir(), "insien-plain-kit-"));
+    const directory = await temporaryDirectory();
+    const kitDirectory = join(directory, "kit");
+    await mkdir(kitDirectory);
     const command = ["/bin/sh", "-c", line];
-    return await Workbench.open({ directory, command, environment: {}, hash: "plain" });
+    const kit = { directory: kitDirectory, command, environment: {}, hash: "plain" };
+    return new Workbench(directory, kit);
   }
 
   /** Another instance of the same owner, as after a crash. */
@@ -83,6 +83,13 @@ export class Workbench implements AsyncDisposable {
     await this.runtime[Symbol.asyncDispose]();
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Open to all, unlike the conformance suite's, so that both ways to the files are taken. */
+async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "insien-bubblewrap-"));
+  await chmod(directory, 0o711);
+  return directory;
 }
 
 export class WorkbenchMachine {
