@@ -146,8 +146,9 @@ class DockerRuntime implements Runtime {
     }
     try {
       options.signal?.throwIfAborted();
-      await container.start();
-      if (spec.network === "internet") await this.#guard.open(machineId, container.id);
+      const started = container.start();
+      if (spec.network === "internet") await this.#guard.openNew(machineId, container.id, started);
+      await started;
       options.signal?.throwIfAborted();
     } catch (cause) {
       await this.#remove(machineId, container.id);

@@ -65,6 +65,8 @@ table inet insien {
     oif lo accept
     ${dns}
     meta nfproto ipv6 reject
+    # An ICMP answer to a connect is only believed at the first retransmission, a second later.
+    ip daddr @forbidden meta l4proto tcp reject with tcp reset
     ip daddr @forbidden reject with icmpx type admin-prohibited
   }
   chain incoming {

@@ -1,1 +1,2 @@
 export { createDockerRuntime, type DockerRuntimeOptions } from "./docker-runtime.ts";
+export { BASE_IMAGE } from "./image-builder.ts";

@@ -34,15 +34,35 @@ export class NetworkGuard {
 
   /** Brings the internet to a running container. Idempotent. */
   async open(machineId: MachineId, containerId: string): Promise<void> {
-    const network = await this.#ensureNetwork(machineId);
-    const container = this.#engine.docker.getContainer(containerId);
-    const info = await container.inspect();
-    const joined = Object.keys(info.NetworkSettings.Networks);
-    await this.#applyRules(machineId, containerId);
+    const info = await this.#engine.docker.getContainer(containerId).inspect();
+    await this.#openBesides(Object.keys(info.NetworkSettings.Networks), machineId, containerId);
+  }
+
+  /** The same for one that has no network yet and runs once `started` resolves: sooner done. */
+  async openNew(
+    machineId: MachineId,
+    containerId: string,
+    started: Promise<unknown>,
+  ): Promise<void> {
+    await this.#openBesides(["none"], machineId, containerId, started);
+  }
+
+  async #openBesides(
+    joined: readonly string[],
+    machineId: MachineId,
+    containerId: string,
+    started: Promise<unknown> = Promise.resolve(),
+  ): Promise<void> {
+    const guarded = started.then(() => this.#applyRules(machineId, containerId));
+    // Both are waited for even when one fails: what comes next may be the removal of everything.
+    const [network, rules] = await Promise.allSettled([this.#ensureNetwork(machineId), guarded]);
+    if (rules.status === "rejected") throw rules.reason;
+    if (network.status === "rejected") throw network.reason;
     if (joined.includes("none")) {
       await this.#engine.docker.getNetwork("none").disconnect({ Container: containerId });
     }
-    if (!joined.includes(networkName(machineId))) await network.connect({ Container: containerId });
+    if (joined.includes(networkName(machineId))) return;
+    await network.value.connect({ Container: containerId });
   }
 
   /** Takes the network from the container, running or not, and removes it. Idempotent. */
@@ -79,12 +99,14 @@ export class NetworkGuard {
   }
 
   async #ensureNetwork(machineId: MachineId): Promise<Docker.Network> {
-    if (await this.#exists(machineId))
-      return this.#engine.docker.getNetwork(networkName(machineId));
     const networks = await this.#engine.docker.listNetworks();
-    const taken = networks.flatMap(({ IPAM }) => IPAM?.Config ?? []).map(({ Subnet }) => Subnet);
-    const ipv4 = taken.filter((subnet) => subnet !== undefined && !subnet.includes(":"));
-    for (const subnet of freeSubnets(this.#options.subnets, ipv4 as string[])) {
+    const name = networkName(machineId);
+    if (networks.some(({ Name }) => Name === name)) return this.#engine.docker.getNetwork(name);
+    const pools = networks.flatMap(({ IPAM }) => IPAM?.Config ?? []);
+    const taken = pools
+      .map(({ Subnet = "" }) => Subnet)
+      .filter((subnet) => /^[\d.]+\//.test(subnet));
+    for (const subnet of freeSubnets(this.#options.subnets, taken)) {
       if (this.#reserved.has(subnet)) continue;
       this.#reserved.add(subnet);
       try {
