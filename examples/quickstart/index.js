@@ -71,7 +71,8 @@ try {
   // Start a server inside and talk to its port
   await sandbox.writeFile(
     'server.js',
-    `require('node:http').createServer((_, answer) => answer.end('hello from port 8000')).listen(8000);`,
+    `const answer = (_, response) => response.end('hello from port 8000');
+    require('node:http').createServer(answer).listen(8000);`,
   );
   const server = await sandbox.commands.start(['node', 'server.js']);
   await sandbox.ports.waitFor(8000);

@@ -39,7 +39,9 @@ export class ApiClient {
     });
   }
 
-  /** Resolves with the head of a successful answer, its body still to be read. Has no time limit. */
+  /**
+   * Resolves with the head of a successful answer, its body still to be read. Has no time limit.
+   */
   async send(
     method: HttpRequest["method"],
     path: string,

@@ -8,6 +8,3 @@ export function toBase64(bytes: Uint8Array): string {
   }
   return btoa(binary);
 }
-
-export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -1,4 +1,6 @@
-/** Where the settings of a connection come from: the option, else the environment, else a default. */
+/**
+ * Where the settings of a connection come from: the option, else the environment, else a default.
+ */
 import { LIMITS } from "@insien/protocol/limits";
 import { platform } from "#platform";
 import { sandboxError } from "./errors.ts";
@@ -10,7 +12,9 @@ export interface ConnectionOptions {
   apiKey?: string | undefined;
   /** By default the environment's `INSIEN_API_URL`, else `http://localhost:3000`. */
   apiUrl?: string | undefined;
-  /** How long one request may take, unless its call says otherwise. 30 s by default; 0: no limit. */
+  /**
+   * How long one request may take, unless its call says otherwise. 30 s by default; 0: no limit.
+   */
   requestTimeoutMs?: number | undefined;
   /** How long a stream whose connection was lost tries to resume. 60 s by default. */
   reconnectTimeoutMs?: number | undefined;

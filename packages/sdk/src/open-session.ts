@@ -7,7 +7,9 @@ import { getSandbox } from "./sandbox-api.ts";
 import type { SandboxInfo } from "./sandbox-info.ts";
 import type { Session } from "./session.ts";
 
-/** Prepares to talk to a sandbox. The first connection is begun at once, before anyone asks for it. */
+/**
+ * Prepares to talk to a sandbox. The first connection is begun at once, before anyone asks for it.
+ */
 export function openSession(platform: Platform, api: ApiClient, info: SandboxInfo): Session {
   const { apiKey, requestTimeoutMs, reconnectTimeoutMs } = api.configuration;
   const { id, agentUrl } = info;

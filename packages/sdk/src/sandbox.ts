@@ -39,7 +39,7 @@ export class Sandbox {
   readonly terminals: Terminals;
   readonly ports: Ports;
   readonly #api: ApiClient;
-  readonly #settings: SandboxSettings;
+  readonly #settings: SandboxOptions;
   #opening: Promise<Session> | undefined;
   #session: Session | undefined;
   #destroyed = false;
@@ -60,8 +60,14 @@ export class Sandbox {
   /** Creates a sandbox now and resolves when it runs. */
   static async create(options: SandboxOptions & RequestOptions = {}): Promise<Sandbox> {
     const sandbox = new Sandbox(options);
-    await sandbox.#use(options);
-    return sandbox;
+    try {
+      await sandbox.#use(options);
+      return sandbox;
+    } catch (error) {
+      // A creation that nobody waits for any more must not leave a sandbox behind.
+      sandbox.destroy().catch(() => undefined);
+      throw error;
+    }
   }
 
   /** A sandbox that exists already. Throws `sandbox_not_found`. `await using` leaves it running. */
@@ -183,7 +189,8 @@ export class Sandbox {
   /** A failed creation is forgotten, so that the next use tries again. */
   async #open(): Promise<Session> {
     try {
-      const info = await createSandbox(this.#api, this.#settings, {});
+      const { requestTimeoutMs } = this.#settings;
+      const info = await createSandbox(this.#api, this.#settings, { requestTimeoutMs });
       this.#session = openSession(platform, this.#api, info);
       return this.#session;
     } catch (error) {

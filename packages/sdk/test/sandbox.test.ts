@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { Sandbox, SandboxConnectionError, SandboxNotFoundError } from "@insien/sandbox";
+import { waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hasBubblewrap, SdkServer } from "./server.fixture.ts";
 
@@ -16,6 +17,12 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
     server = await SdkServer.start();
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
+
+  /** The states of the sandboxes that one test made. */
+  async function statesOf(name: string): Promise<string[]> {
+    const all = await Array.fromAsync(Sandbox.list(server.options));
+    return all.filter((info) => info.metadata["test"] === name).map((info) => info.state);
+  }
 
   /** Runs plain JavaScript in a Node of its own, as a user's program. */
   async function runProgram(source: string): Promise<string> {
@@ -67,8 +74,7 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
       sandbox.info(),
       sandbox.ports.list(),
     ]);
-    const all = await Array.fromAsync(Sandbox.list(server.options));
-    expect(all.filter((info) => info.metadata["test"] === "once")).toHaveLength(1);
+    expect(await statesOf("once")).toEqual(["running"]);
   });
 
   test("destroying what never was creates nothing, and twice is false", async () => {
@@ -142,10 +148,21 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
     expect((error as Error).message).toMatch(/cannot reach 127.0.0.1:1 .*is Insien running/);
   });
 
-  test("an aborted creation rejects with the signal's reason", async () => {
+  test("an aborted creation rejects with the signal's reason and leaves no sandbox", async () => {
     const controller = new AbortController();
-    const creation = Sandbox.create({ ...server.options, signal: controller.signal });
+    const { signal } = controller;
+    const metadata = { test: "aborted" };
+    const creation = Sandbox.create({ ...server.options, metadata, signal });
     controller.abort();
     await expect(creation).rejects.toMatchObject({ name: "AbortError" });
+    let seen = false;
+    await waitFor(
+      async () => {
+        const states = await statesOf(metadata.test);
+        seen ||= states.length > 0;
+        return seen && states.every((state) => state === "destroyed");
+      },
+      { describe: "the sandbox to come and go" },
+    );
   });
 });

@@ -18,7 +18,9 @@ import { OutputStream } from "./output-stream.ts";
 import { TextCollector } from "./text-collector.ts";
 
 export interface HandleOptions extends RequestOptions {
-  /** Told of output that was overwritten before it could be read. What it throws ends the stream. */
+  /**
+   * Told of output that was overwritten before it could be read. What it throws ends the stream.
+   */
   onGap?: ((gap: OutputGap) => void) | undefined;
   /** "report" (the default) lists lost output in `gaps`; "error" makes it an error. */
   gapPolicy?: "report" | "error" | undefined;

@@ -4,7 +4,9 @@ import { errorFromBody, sandboxError, type SandboxError } from "../errors.ts";
 
 export type OutputName = "stdout" | "stderr";
 
-/** Output that was overwritten before this reader got it: bytes `from` up to, not including, `to`. */
+/**
+ * Output that was overwritten before this reader got it: bytes `from` up to, not including, `to`.
+ */
 export interface OutputGap {
   stream: OutputName;
   from: number;

@@ -1,4 +1,6 @@
-/** A command's output as one resumable stream: in order, nothing twice, nothing silently missing. */
+/**
+ * A command's output as one resumable stream: in order, nothing twice, nothing silently missing.
+ */
 import type { RpcNotice } from "@insien/protocol";
 import type { Frame } from "@insien/protocol/frames";
 import type { RequestOptions } from "../configuration.ts";
@@ -55,7 +57,8 @@ export class CommandStream {
       command.#stream = await ResumableStream.open(client, command.#definition(origin), options);
       return command;
     } catch (error) {
-      // Given up between the command's start and our caller's hearing of it: nobody else can end it.
+      // Given up between the command's start and our caller's hearing of it: nobody else can end
+      // it.
       const { processId } = command;
       if ("start" in origin && processId !== "") killQuietly(client, processId);
       throw error;

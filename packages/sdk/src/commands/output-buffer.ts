@@ -1,7 +1,7 @@
 /**
- * Holds a command's output between its arrival and whoever iterates over it. While the buffer is full
- * the command is held up. Output of a stream that nobody reads, beside one that somebody does, is
- * kept only up to the bound: its oldest bytes make room and are reported as a gap.
+ * Holds a command's output between its arrival and whoever iterates over it. While the buffer is
+ * full the command is held up. Output of a stream that nobody reads, beside one that somebody does,
+ * is kept only up to the bound: its oldest bytes make room and are reported as a gap.
  */
 import { LIMITS } from "@insien/protocol/limits";
 import type { OutputGap, OutputName } from "./command-result.ts";

@@ -78,8 +78,8 @@ async function sendHttp(request: HttpRequest): Promise<HttpAnswer> {
 }
 
 /**
- * Browsers upload streams over HTTP/2 only, so a stream becomes a Blob first, which they may keep on
- * disk.
+ * Browsers upload streams over HTTP/2 only, so a stream becomes a Blob first, which they may keep
+ * on disk.
  */
 async function fetchBody(body: HttpBody | undefined): Promise<FetchBody | undefined> {
   if (body === undefined || typeof body === "string" || body instanceof Blob) return body;

@@ -66,7 +66,9 @@ export interface Platform {
    * `connection_lost`.
    */
   openSocket(url: string, options: OpenSocketOptions): Promise<Socket>;
-  /** Rejects with `connection_lost` when the server cannot be reached. Redirects are not followed. */
+  /**
+   * Rejects with `connection_lost` when the server cannot be reached. Redirects are not followed.
+   */
   sendHttp(request: HttpRequest): Promise<HttpAnswer>;
   /** Lets a timer run without keeping a Node process alive. */
   unref(timer: ReturnType<typeof setInterval>): void;

@@ -179,7 +179,8 @@ export class ResumableStream {
     }
     this.#backlog.push(message);
     this.#backlogBytes += sizeOf(message);
-    // Only where pausing has no effect: leave, and come back at the offset when the reader is ready.
+    // Only where pausing has no effect: leave, and come back at the offset when the reader is
+    // ready.
     if (this.#backlogBytes > LIMITS.sdkBacklogBytes.value) this.#connection?.close();
   }
 

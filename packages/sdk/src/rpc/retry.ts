@@ -10,8 +10,8 @@ export const isWorthRetrying = (error: unknown): boolean =>
 
 /**
  * Calls `attempt` until it succeeds, fails for good, or `forMs` have passed; throws the last error.
- * Pauses double from 20 ms to a second, each shortened at random so that many clients of a restarted
- * server do not come at once.
+ * Pauses double from 20 ms to a second, each shortened at random so that the clients of a server
+ * that restarted do not all come at once.
  */
 export async function retry<Value>(
   attempt: () => Promise<Value>,

@@ -199,7 +199,9 @@ export class RpcConnection {
     this.#socket?.keepAlive(this.#pending.size > 0 || this.#listener !== undefined);
   }
 
-  /** Finds out about a peer that vanished without closing: asks when it is silent, then gives up. */
+  /**
+   * Finds out about a peer that vanished without closing: asks when it is silent, then gives up.
+   */
   #beginHeartbeat(): void {
     this.#heartbeat = setInterval(() => {
       if (this.#heard || this.#paused) {

@@ -1,4 +1,6 @@
-/** A sandbox at the other end of sockets that never leave the process: tests say what it answers. */
+/**
+ * A sandbox at the other end of sockets that never leave the process: tests say what it answers.
+ */
 import { encodeFrame, type FrameKind } from "@insien/protocol/frames";
 import type { RpcNotice, RpcRequest } from "@insien/protocol";
 import { sandboxError } from "../errors.ts";
