@@ -10,7 +10,7 @@ import type { Host } from "./host.ts";
 import { coverInherited } from "./inherited-descriptors.ts";
 import { attachNetwork, type NetworkPlace, releaseNetwork } from "./network.ts";
 import type { MachineProcesses, MachineRecord, MachineStore } from "./machine-record.ts";
-import { identify, programOf, type ProcessIdentity } from "./process-identity.ts";
+import { identify, programOf, signalProcess, type ProcessIdentity } from "./process-identity.ts";
 import { PLAIN_ENVIRONMENT } from "./programs.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { stage } from "./staging.ts";
@@ -56,10 +56,33 @@ export async function launch(
     const processes = await awaitStart(context, record, child, signal);
     return { processes, child };
   } catch (error) {
-    child.kill("SIGKILL");
+    await abandon(context, record, child);
     throw error;
   }
 }
+
+/**
+ * Ends what was started. bwrap is not killed before it has noted its child: a child without its
+ * bwrap waits for ever, and nobody would know of it.
+ */
+async function abandon(
+  context: LaunchContext,
+  record: MachineRecord,
+  child: ChildProcess,
+): Promise<void> {
+  const deadline = performance.now() + LIMITS.machineEndMs.value;
+  while (isRunning(child) && performance.now() < deadline) {
+    const { firstPid } = await context.store.status(record.machineId);
+    const first = firstPid === undefined ? undefined : identify(firstPid);
+    if (first !== undefined) signalProcess(first, "SIGKILL");
+    if (firstPid !== undefined) break;
+    await sleep(POLL_MS);
+  }
+  child.kill("SIGKILL");
+}
+
+const isRunning = (child: ChildProcess): boolean =>
+  child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 
 async function openFiles(context: LaunchContext, record: MachineRecord): Promise<FileHandle[]> {
   const own = (name: string) => context.store.path(record.machineId, name);
@@ -148,7 +171,7 @@ async function awaitStart(
       signal?.throwIfAborted();
       const value = await probe();
       if (value !== undefined) return value;
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
+      if (!isRunning(child)) {
         throw await whyEnded(context, record, child);
       }
       if (performance.now() >= deadline) {
