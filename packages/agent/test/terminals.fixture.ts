@@ -99,10 +99,15 @@ export class TestViewer implements RpcConnection {
   close(): void {
     this.#closed.abort();
   }
-  async sees(text: string): Promise<void> {
-    await waitFor(() => this.#output.includes(text), {
-      describe: `${JSON.stringify(text)} in ${JSON.stringify(this.#output.slice(-400))}`,
-    });
+  /** Waits until `text` has been shown so many times. */
+  async sees(text: string, times: number = 1): Promise<void> {
+    await waitFor(
+      () => {
+        if (this.#output.split(text).length > times) return true;
+        throw new Error(`only ${JSON.stringify(this.#output.slice(-400))}`);
+      },
+      { describe: `${JSON.stringify(text)} to be shown` },
+    );
   }
   notice<Type extends RpcNotice["type"]>(type: Type) {
     return waitFor(
