@@ -5,7 +5,7 @@
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { API_KEY_PREFIX, InsienError } from "@insien/protocol";
+import { InsienError } from "@insien/protocol";
 import { readOrMakeSecret } from "./config/secret-file.ts";
 import { SECRET_VARIABLES, variables, type Variables } from "./config/variables.ts";
 
@@ -16,10 +16,8 @@ export interface Config {
   readonly host: string;
   /** Signs the tokens of agents. Made at the first start when it is not given. */
   readonly jwtSecret: string;
-  /** The administrator's key. Made at the first start when it is not given. */
-  readonly apiKey: string;
-  /** Where it comes from, for people: "API_KEY", or the file it is kept in. */
-  readonly apiKeySource: string;
+  /** The administrator's key, when it is given. */
+  readonly apiKey: string | undefined;
   readonly agentImage: string | undefined;
   readonly databaseUrl: string | undefined;
   /** Absolute; it exists. */
@@ -54,7 +52,7 @@ export interface Config {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Reads the configuration, makes the data directory, and the secrets in it that are not given.
+ * Reads the configuration, makes the data directory, and the JWT secret in it when none is given.
  * Throws `invalid_request` with one sentence for each variable that is wrong.
  */
 export async function loadConfig(
@@ -67,13 +65,8 @@ export async function loadConfig(
   // Others may pass through, to the sockets in it that machines of other users dial, but not look around.
   await mkdir(dataDirectory, { recursive: true });
   await chmod(dataDirectory, 0o711);
-  const keyFile = join(dataDirectory, "api-key");
-  return assemble(given, {
-    dataDirectory,
-    jwtSecret: given.JWT_SECRET ?? (await readOrMakeSecret(join(dataDirectory, "jwt-secret"))),
-    apiKey: given.API_KEY ?? (await readOrMakeSecret(keyFile, API_KEY_PREFIX)),
-    apiKeySource: given.API_KEY === undefined ? keyFile : "API_KEY",
-  });
+  const jwtSecret = given.JWT_SECRET ?? (await readOrMakeSecret(join(dataDirectory, "jwt-secret")));
+  return assemble(given, { dataDirectory, jwtSecret });
 }
 
 /** An empty variable counts as none, as in `PORT= ./start.sh`. */
@@ -96,10 +89,7 @@ function parseVariables(environment: Environment): Variables {
   });
 }
 
-function assemble(
-  given: Variables,
-  made: Pick<Config, "dataDirectory" | "jwtSecret" | "apiKey" | "apiKeySource">,
-): Config {
+function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSecret">): Config {
   const limits = Object.freeze({
     cpu: given.INSIEN_DEFAULT_CPU,
     memoryBytes: given.INSIEN_DEFAULT_MEMORY,
@@ -110,6 +100,7 @@ function assemble(
     port: given.PORT,
     webSocketPort: given.WS_PORT,
     host: given.HOST,
+    apiKey: given.API_KEY,
     agentImage: given.AGENT_IMAGE,
     databaseUrl: given.DATABASE_URL,
     runtime: given.INSIEN_RUNTIME,
@@ -141,7 +132,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     jwtSecret: HIDDEN,
-    apiKey: HIDDEN,
+    apiKey: config.apiKey === undefined ? undefined : HIDDEN,
     databaseUrl: config.databaseUrl === undefined ? undefined : withoutPassword(config.databaseUrl),
   };
 }

@@ -157,7 +157,7 @@ describe("two orchestrators on one directory", () => {
     await first.inserted(10);
     const second = openDatabase({ dataDirectory });
     await expect(second).rejects.toMatchObject({ code: "conflict" });
-    const message = await second.catch((error: Error) => error.message);
+    const message = await second.catch(String);
     expect(message).toContain(`the Insien process with the pid ${first.pid}`);
     expect(message).toContain("INSIEN_DATA_DIR");
     const count = first.acknowledged.length;

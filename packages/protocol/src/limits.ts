@@ -88,7 +88,7 @@ export const LIMITS = {
   databaseConnections: limit(10, "Of one orchestrator to PostgreSQL; statements take about a millisecond, so few carry many requests."),
   databaseStatementMs: limit(15 * SECOND, "A statement that runs longer is ended: none of ours should."),
   databaseRetryMs: limit(5 * SECOND, "How long a statement waits for a database that restarts before its caller is told."),
-  databaseOpenMs: limit(30 * SECOND, "The embedded database's first start; later ones take a third of a second."),
+  databaseOpenMs: limit(2 * MINUTE, "The embedded database's first start takes two seconds, later ones a third; a busy machine, more."),
   databaseLockMs: limit(5 * SECOND, "How long a start waits for the embedded database of a process that is just ending."),
   eventPage: limit(1_000, "Events in one answer."),
   purgeRows: limit(1_000, "Old sandboxes removed by one statement, so that it holds its locks briefly."),

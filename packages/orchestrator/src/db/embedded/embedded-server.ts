@@ -91,20 +91,22 @@ export class EmbeddedServer implements AsyncDisposable {
     );
     this.#child = child;
     return new Promise((resolve, reject) => {
-      let listening = false;
+      let reached: ServerMessage["type"] | undefined;
       let complaint = "";
       const deadline = setTimeout(() => child.kill("SIGKILL"), LIMITS.databaseOpenMs.value);
       child.stderr?.on("data", (text) => (complaint = `${complaint}${String(text)}`.slice(-2000)));
       child.on("message", (message: ServerMessage) => {
-        if (message.type === "failed") return void (complaint = message.message);
-        listening = true;
+        reached = message.type;
+        if (message.type === "failed") complaint = message.message;
+        if (message.type !== "listening") return;
         clearTimeout(deadline);
         resolve();
       });
       child.once("error", (error) => (complaint = error.message));
       child.once("close", (code, signal) => {
         clearTimeout(deadline);
-        if (listening) this.#restart();
+        if (reached === "listening") this.#restart();
+        else if (reached === "initialised") resolve(this.#spawn());
         else
           reject(openingFailed(complaint || `its process ended with ${signal ?? `code ${code}`}`));
       });

@@ -14,9 +14,15 @@ const BATCH_ENDS = new Set(["S", "Q", "H", "c", "f"].map((letter) => letter.char
 export class WireDoor {
   readonly #database: PGlite;
   #turn: Promise<void> = Promise.resolve();
+  #batches = 0;
 
   constructor(database: PGlite) {
     this.#database = database;
+  }
+
+  /** Grows whenever a client asks something. */
+  get batches(): number {
+    return this.#batches;
   }
 
   accept(socket: Socket): void {
@@ -30,19 +36,20 @@ export class WireDoor {
 
   async #serve(socket: Socket, closed: Promise<void>): Promise<void> {
     const session = new Session(this.#database, socket);
-    socket.on("data", (bytes) => session.receive(bytes));
+    socket.on("data", (bytes) => {
+      this.#batches += 1;
+      session.receive(bytes);
+    });
     await closed;
     await this.#clean();
   }
 
   /** All connections share one session, so nothing of the last one may be left for the next. */
   async #clean(): Promise<void> {
-    if (inTransaction(this.#database)) await this.#database.exec("rollback");
+    if (this.#database.isInTransaction()) await this.#database.exec("rollback");
     await this.#database.exec("discard all");
   }
 }
-
-export const inTransaction = (database: PGlite): boolean => database.isInTransaction();
 
 class Session {
   readonly #database: PGlite;
