@@ -19,6 +19,7 @@ export class LineServer implements AsyncDisposable {
   readonly #parked: Duplex[] = [];
   readonly #streams = new Set<Duplex>();
   readonly #waiting: ((stream: Duplex) => void)[] = [];
+  #closed = false;
   /** How many connections agents have made. */
   accepted = 0;
   /** The last dial's request. */
@@ -28,7 +29,7 @@ export class LineServer implements AsyncDisposable {
   private constructor(directory: string, server: Server) {
     this.directory = directory;
     this.#server = server;
-    server.on("upgrade", (incoming, socket) => this.#park(incoming, socket));
+    server.on("upgrade", (incoming, socket) => this.#accept(incoming, socket));
   }
 
   static async listen(directory?: string): Promise<LineServer> {
@@ -89,20 +90,22 @@ export class LineServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     for (const stream of this.#streams) stream.destroy();
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  #park(incoming: IncomingMessage, stream: Duplex): void {
-    this.accepted += 1;
-    this.#streams.add(stream);
-    this.lastRequest = incoming;
-    if (this.refuse) {
-      stream.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+  /** Takes a stream that another carrier than the unix socket brought. */
+  park(incoming: IncomingMessage, stream: Duplex): void {
+    if (this.#closed) {
+      // It was still shaking hands when the rest were closed.
+      stream.destroy();
       return;
     }
-    stream.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: insien-line\r\n\r\n");
+    this.accepted += 1;
+    this.lastRequest = incoming;
+    this.#streams.add(stream);
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
       this.#streams.delete(stream);
@@ -112,5 +115,17 @@ export class LineServer implements AsyncDisposable {
     const waiting = this.#waiting.shift();
     if (waiting === undefined) this.#parked.push(stream);
     else waiting(stream);
+  }
+
+  #accept(incoming: IncomingMessage, stream: Duplex): void {
+    if (this.refuse) {
+      this.accepted += 1;
+      stream.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+      return;
+    }
+    stream.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: insien-line\r\n\r\n",
+    );
+    this.park(incoming, stream);
   }
 }

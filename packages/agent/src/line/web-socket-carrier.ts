@@ -27,7 +27,8 @@ export function webSocketCarrier(
       const key = Buffer.from(crypto.getRandomValues(new Uint8Array(KEY_BYTES))).toString("base64");
       socket.write(upgradeRequest(url, key, readToken()));
       const head = await readUpgradeHead(socket);
-      if (!head.includes(acceptKey(key))) throw new Error("the line is not answered by a WebSocket");
+      if (!head.includes(acceptKey(key)))
+        throw new Error("the line is not answered by a WebSocket");
       socket.setTimeout(0);
       return new WebSocketStream(socket);
     } catch (error) {

@@ -66,8 +66,8 @@ export class Output {
   }
 
   /**
-   * Keeps nothing of what still comes. The pipe stays open, since a child left in the background
-   * that prints would otherwise die of it.
+   * Lets the readers go and keeps nothing of what still comes. The pipe stays open, since a child
+   * left in the background that prints would otherwise die of it.
    */
   discard(): void {
     this.#discarding = true;

@@ -145,11 +145,9 @@ export class RunningProcess {
       stderrBytes: this.stderr.ring.end,
     };
     this.end = end;
-    if (this.#openOutputs > 0) {
-      this.stdout.discard();
-      this.stderr.discard();
-    }
     this.stdin?.abandon();
+    this.stdout.discard();
+    this.stderr.discard();
     for (const callback of this.#whenEnded) callback(end);
     this.#whenEnded.clear();
   }
