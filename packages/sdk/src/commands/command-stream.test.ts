@@ -105,6 +105,16 @@ describe("CommandStream", () => {
     expect(attached).toEqual([]);
   });
 
+  test("what the sandbox answers to an attach is final, even when it is its own defect", async () => {
+    const { sandbox, stream, socket } = await begin();
+    sandbox.asked = (request, connection) => {
+      const error = { code: "internal", message: "a defect", hint: "", retryable: true };
+      if (request.type === "attach") connection.text({ id: request.id, type: "error", error });
+    };
+    socket().cut();
+    await expect(stream.finished()).rejects.toMatchObject({ code: "internal" });
+  });
+
   test("gives up after the reconnect time with the last reason", async () => {
     const { sandbox, stream, socket } = await begin({ reconnectTimeoutMs: 60 });
     sandbox.refusal = "agent_unreachable";

@@ -8,7 +8,7 @@ import { LIMITS } from "@insien/protocol/limits";
 import type { RpcAnswers, RpcNotice, RpcType } from "@insien/protocol";
 import type { RequestOptions } from "../configuration.ts";
 import { pause, withDeadline } from "../deadline.ts";
-import { isWorthRetrying, retry } from "./retry.ts";
+import { isLostConnection, isWorthRetrying, retry } from "./retry.ts";
 import { isRepeatable, type RpcClient } from "./rpc-client.ts";
 import type { RpcConnection, RpcFields } from "./rpc-connection.ts";
 
@@ -96,6 +96,7 @@ export class ResumableStream {
           ? retry(() => stream.#connect(first, until), {
               forMs: client.reconnectTimeoutMs,
               signal: until,
+              worthIt: isLostConnection,
             })
           : stream.#connect(first, until),
       );
@@ -161,6 +162,7 @@ export class ResumableStream {
       await retry(() => this.#connect(this.#definition.resume(), this.#closing.signal), {
         forMs: this.#client.reconnectTimeoutMs,
         signal: this.#closing.signal,
+        worthIt: isLostConnection,
       });
     } catch (error) {
       this.#finish(error);

@@ -1,12 +1,16 @@
 import { LIMITS } from "@insien/protocol/limits";
 import { pause } from "../deadline.ts";
-import { SandboxError } from "../errors.ts";
+import { SandboxConnectionError, SandboxError } from "../errors.ts";
 
 const FIRST_PAUSE_MS = 20;
 
 /** Whether trying again may help: a lost connection yes, a destroyed sandbox or a bad key no. */
 export const isWorthRetrying = (error: unknown): boolean =>
   error instanceof SandboxError && error.retryable;
+
+/** The same for a request: what the sandbox itself answered would be its answer again. */
+export const isLostConnection = (error: unknown): boolean =>
+  error instanceof SandboxConnectionError && error.retryable;
 
 /**
  * Calls `attempt` until it succeeds, fails for good, or `forMs` have passed; throws the last error.
@@ -15,8 +19,13 @@ export const isWorthRetrying = (error: unknown): boolean =>
  */
 export async function retry<Value>(
   attempt: () => Promise<Value>,
-  options: { forMs: number; signal?: AbortSignal | undefined },
+  options: {
+    forMs: number;
+    signal?: AbortSignal | undefined;
+    worthIt?: (error: unknown) => boolean;
+  },
 ): Promise<Value> {
+  const { worthIt = isWorthRetrying } = options;
   const deadline = performance.now() + options.forMs;
   let pauseMs = FIRST_PAUSE_MS;
   for (;;) {
@@ -25,7 +34,7 @@ export async function retry<Value>(
       return await attempt();
     } catch (error) {
       const leftMs = deadline - performance.now();
-      if (!isWorthRetrying(error) || leftMs <= 0) throw error;
+      if (!worthIt(error) || leftMs <= 0) throw error;
       await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random() / 2)), options.signal);
       pauseMs = Math.min(pauseMs * 2, LIMITS.sdkRetryMs.value);
     }
