@@ -11,7 +11,7 @@ import { DurableFiles } from "../src/db/embedded/durable-files.ts";
 import { temporaryDirectory, usedDataDirectory } from "./database.fixture.ts";
 import { newSandboxRow } from "./sandbox-row.fixture.ts";
 
-const OPENER = join(import.meta.dirname, "database-opener.fixture.ts");
+const OPENER = join(import.meta.dirname, "database-opener-process.ts");
 const created = { type: "created" };
 const openers: ChildProcess[] = [];
 afterEach(() => {
