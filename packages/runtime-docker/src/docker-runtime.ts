@@ -84,6 +84,7 @@ class DockerRuntime implements Runtime {
     const info = (await this.#engine.docker.info().catch((cause: unknown) => {
       throw this.#engine.failure("create_failed", "asking Docker what it can do", cause);
     })) as EngineInfo;
+    await this.#guard.sweep(() => this.list());
     const cgroup = `cgroup v${info.CgroupVersion ?? "1"}`;
     const notes: string[] = [];
     const means = (present: boolean, limit: string): string | undefined => {

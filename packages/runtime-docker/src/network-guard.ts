@@ -3,7 +3,8 @@
  * the firewall into the machine's network namespace. There is no moment without the rules: until
  * the network is joined, the machine has nothing but loopback.
  */
-import { InsienError, type MachineId } from "@insien/protocol";
+import { InsienError, newId, type MachineId } from "@insien/protocol";
+import type { Machine } from "@insien/runtime";
 import type Docker from "dockerode";
 import { engineWords, isConflict, isNotFound, type Engine } from "./engine.ts";
 import { guardRules, hostAddresses, nameServers } from "./guard-rules.ts";
@@ -13,6 +14,7 @@ import { freeSubnets, type SubnetRange } from "./subnets.ts";
 
 const HELPER_MEMORY_BYTES = 64 * 1024 * 1024;
 const HELPER_PIDS = 16;
+const HELPER_LIFE_MS = 60_000;
 
 export interface NetworkGuardOptions {
   ownerId: string;
@@ -98,6 +100,26 @@ export class NetworkGuard {
     });
   }
 
+  /** Removes what an orchestrator that was killed midway left: networks of no machine, old helpers. */
+  async sweep(listMachines: () => Promise<Machine[]>): Promise<void> {
+    const { docker } = this.#engine;
+    const owned = `${LABELS.owner}=${this.#options.ownerId}`;
+    const ofHelpers = JSON.stringify({ label: [owned, LABELS.helper] });
+    const helpers = await docker.listContainers({ all: true, filters: ofHelpers });
+    const networks = await docker.listNetworks({ filters: JSON.stringify({ label: [owned] }) });
+    // Asked after the networks: a machine is always there before its network is.
+    const machineIds = new Set<string>((await listMachines()).map(({ machineId }) => machineId));
+    const forsaken = networks.filter(
+      ({ Labels }) => !machineIds.has(Labels?.[LABELS.machine] ?? ""),
+    );
+    // Another orchestrator of this owner may be using a younger one right now.
+    const old = helpers.filter(({ Created }) => Date.now() - Created * 1000 > HELPER_LIFE_MS);
+    await Promise.allSettled([
+      ...forsaken.map(({ Id }) => docker.getNetwork(Id).remove()),
+      ...old.map(({ Id }) => docker.getContainer(Id).remove({ force: true })),
+    ]);
+  }
+
   async #ensureNetwork(machineId: MachineId): Promise<Docker.Network> {
     const networks = await this.#engine.docker.listNetworks();
     const name = networkName(machineId);
@@ -137,11 +159,11 @@ export class NetworkGuard {
   async #applyRules(machineId: MachineId, containerId: string): Promise<void> {
     const image = await this.#builder.netguard();
     const helper = await this.#engine.docker.createContainer({
-      name: `insien-${machineId}-guard`,
+      name: `insien-guard-${newId()}`,
       Image: image,
       Entrypoint: ["nft"],
       Cmd: [guardRules(nameServers(), hostAddresses())],
-      Labels: { [LABELS.helper]: machineId },
+      Labels: { [LABELS.owner]: this.#options.ownerId, [LABELS.helper]: machineId },
       HostConfig: {
         NetworkMode: `container:${containerId}`,
         CapDrop: ["ALL"],

@@ -7,7 +7,7 @@ import { newMachineId } from "@insien/protocol";
 import { Bench } from "@insien/runtime/conformance";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createDockerRuntime } from "../src/index.ts";
-import { dockerAnswers, kit } from "./docker-host.ts";
+import { docker, dockerAnswers, kit, leftovers } from "./docker-host.ts";
 
 /** A door to the real daemon that can be shut: to the runtime, a daemon that is restarted. */
 async function doorToDaemon(socketPath: string) {
@@ -73,5 +73,24 @@ describe.skipIf(!dockerAnswers)("a Docker daemon", () => {
     const { value } = await next;
     expect(value).toMatchObject({ machineId: machine.id });
     watching.abort();
+  });
+
+  test("is rid of the networks that a killed orchestrator left, and of no others", async () => {
+    const template = { name: "debian", image: "debian:bookworm-slim" };
+    await using bench = await Bench.open({
+      create: (construction) => createDockerRuntime(construction),
+      kit,
+      template,
+    });
+    const machine = await bench.machine({ network: "internet" });
+    const Labels = { "insien.owner": bench.ownerId, "insien.machine": "gone" };
+    const IPAM = { Config: [{ Subnet: "10.214.255.240/28" }] };
+    await docker.createNetwork({ Name: `insien-${bench.ownerId}`, Labels, IPAM });
+    const restarted = await bench.instance();
+    await restarted.capabilities();
+    const left = await leftovers(bench.ownerId);
+    expect(left.filter((line) => line.includes("network"))).toEqual([
+      `there is the network insien-${machine.id}`,
+    ]);
   });
 });

@@ -91,14 +91,20 @@ export class Bench implements AsyncDisposable {
   }
 
   static async open(options: BenchOptions): Promise<Bench> {
-    const directory = await mkdtemp(join(tmpdir(), "insien-conformance-"));
-    const dataDirectory = join(directory, "data");
-    await mkdir(dataDirectory);
-    const ownerId = `test${newId().slice(0, 12)}`;
+    // The kit first: when it cannot be made, nothing else was.
     const kit = await options.kit();
-    const runtime = await options.create({ ownerId, kit, dataDirectory });
-    const template = await runtime.prepare(options.template);
-    return new Bench({ options, directory, ownerId, kit, runtime, template });
+    const directory = await mkdtemp(join(tmpdir(), "insien-conformance-"));
+    try {
+      const dataDirectory = join(directory, "data");
+      await mkdir(dataDirectory);
+      const ownerId = `test${newId().slice(0, 12)}`;
+      const runtime = await options.create({ ownerId, kit, dataDirectory });
+      const template = await runtime.prepare(options.template);
+      return new Bench({ options, directory, ownerId, kit, runtime, template });
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   get dataDirectory(): string {
