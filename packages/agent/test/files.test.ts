@@ -101,6 +101,7 @@ describe("errors", () => {
     ["a directory made over a file", () => makeDirectory("file"), "file_exists"],
     ["a listing of a file", () => list("file"), "not_a_directory"],
     ["the kernel's file system", () => write("/proc/version", "x"), "permission_denied"],
+    ["a directory nobody can make", () => write("/proc/made/up/x", "x"), "permission_denied"],
   ])("%s is named by its code and path", async (_what, action, code) => {
     await write("file", "x");
     await write("full/x", "x");

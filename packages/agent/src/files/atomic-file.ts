@@ -35,15 +35,51 @@ export const temporaryBeside = (path: string): string =>
 
 /** Makes a directory and its missing parents, all owned alike. `false`: it was there already. */
 export async function makeDirectories(path: string, options: MakeOptions = {}): Promise<boolean> {
-  const first = await mkdir(path, { recursive: true, mode: NEW_DIRECTORY_MODE });
-  if (first === undefined) return false;
+  const made = await makeMissing(path);
+  if (made.length === 0) return false;
   if (options.owner !== undefined) {
-    for (let made = path; made.length >= first.length; made = dirname(made)) {
-      await lchown(made, options.owner.uid, options.owner.gid);
-    }
+    for (const directory of made) await lchown(directory, options.owner.uid, options.owner.gid);
   }
   if (options.mode !== undefined) await chmod(path, options.mode);
   return true;
+}
+
+/**
+ * What it made, from the top down. Node's own recursive `mkdir` does not return where the kernel
+ * lets nobody make directories and says that they do not exist, as in /proc.
+ */
+async function makeMissing(path: string): Promise<string[]> {
+  const missing: string[] = [];
+  let outcome = await makeOne(path);
+  for (let at = path; outcome === "no parent" && at !== dirname(at); ) {
+    missing.unshift(at);
+    at = dirname(at);
+    outcome = await makeOne(at);
+    if (outcome === "made") missing.unshift(at);
+  }
+  if (missing.length === 0) return outcome === "made" ? [path] : [];
+  const made = outcome === "made" ? missing.splice(0, 1) : [];
+  for (const directory of missing) {
+    const again = await makeOne(directory);
+    if (again === "made") made.push(directory);
+    else if (again === "no parent") {
+      throw new InsienError("permission_denied", `no directory can be made at ${directory}`);
+    }
+  }
+  return made;
+}
+
+async function makeOne(path: string): Promise<"made" | "there" | "no parent"> {
+  try {
+    await mkdir(path, { mode: NEW_DIRECTORY_MODE });
+    return "made";
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return "no parent";
+    // Whatever the reason is that it could not be made, a directory that is there will do.
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory() === true) return "there";
+    throw error;
+  }
 }
 
 /** What a write to `path` replaces or makes: links are followed, dangling ones too. */
