@@ -5,7 +5,9 @@ import { answerError } from "./error-answer.ts";
 
 export interface Routes {
   /** By exact path. */
-  requests: Readonly<Record<string, (request: IncomingMessage, response: ServerResponse) => unknown>>;
+  requests: Readonly<
+    Record<string, (request: IncomingMessage, response: ServerResponse) => unknown>
+  >;
   /** By the path's first segment, such as `/ports`. */
   upgrades: Readonly<Record<string, StreamHandler>>;
   connect: StreamHandler;

@@ -13,7 +13,9 @@ const LOOK_AGAIN_MS = 20;
 export function makeShutdown(libc: Libc, groups: () => number[]): () => void {
   const signalAll = (number: number): boolean => {
     if (process.pid === 1) return libc.kill(EVERYONE, number);
-    return groups().map((group) => libc.kill(-group, number)).includes(true);
+    return groups()
+      .map((group) => libc.kill(-group, number))
+      .includes(true);
   };
   let begun = false;
   return () => {

@@ -3,11 +3,10 @@
  * agents' connections, and hands out parked ones.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, request, type IncomingMessage, type Server } from "node:http";
+import { Agent, createServer, request, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 
@@ -78,12 +77,18 @@ export class LineServer implements AsyncDisposable {
   }
 
   /** A plain request to the agent. */
-  async fetch(path: string, options: { method?: string; body?: string } = {}): Promise<IncomingMessage> {
+  async fetch(
+    path: string,
+    options: { method?: string; body?: string } = {},
+  ): Promise<IncomingMessage> {
     const stream = await this.take();
     const agent = new Agent();
     agent.createConnection = () => stream;
     return new Promise((resolve, reject) => {
-      const call = request({ agent, path, method: options.method ?? "GET", host: "agent" }, resolve);
+      const call = request(
+        { agent, path, method: options.method ?? "GET", host: "agent" },
+        resolve,
+      );
       call.once("error", reject);
       call.end(options.body);
     });

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdtemp } from "node:fs/promises";
+import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIMITS, LINE_WEBSOCKET_PROTOCOL, type AgentEvent } from "@insien/protocol";
@@ -28,7 +28,9 @@ test("twenty connections may be taken at once", async () => {
   const clients = await Promise.all(
     Array.from({ length: 20 }, async () => new RpcClient(await agent.line.rpc())),
   );
-  const answers = await Promise.all(clients.map((client) => client.call("exec", { shell: "echo hi" })));
+  const answers = await Promise.all(
+    clients.map((client) => client.call("exec", { shell: "echo hi" })),
+  );
   expect(answers.every(({ stdout }) => stdout === "hi\n")).toBe(true);
 });
 
@@ -41,7 +43,6 @@ test("it dials again after its orchestrator was gone, and commands have gone on"
     shell: "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done",
   });
   await before[Symbol.asyncDispose]();
-  const { mkdir } = await import("node:fs/promises");
   await mkdir(directory);
   await using after = await LineServer.listen(directory);
   const second = new RpcClient(await after.rpc());
@@ -97,10 +98,18 @@ test("events tell of the start, of each command, and of how much goes on", async
   await client.call("exec", { shell: "echo hi; exit 3" });
   await waitFor(() => events.length >= 6);
   expect(events.map(({ type }) => type)).toEqual([
-    "hello", "activity", "started", "activity", "ended", "activity",
+    "hello",
+    "activity",
+    "started",
+    "activity",
+    "ended",
+    "activity",
   ]);
   expect(events[0]).toMatchObject({ machineId: "testmachine" });
-  expect(events[2]).toMatchObject({ command: ["/bin/sh", "-c", "echo hi; exit 3"], background: false });
+  expect(events[2]).toMatchObject({
+    command: ["/bin/sh", "-c", "echo hi; exit 3"],
+    background: false,
+  });
   expect(events[3]).toMatchObject({ commands: 1, terminals: 0 });
   expect(events[4]).toMatchObject({ exitCode: 3, stdoutBytes: 3, stderrBytes: 0 });
   expect(events[5]).toMatchObject({ commands: 0 });
@@ -114,12 +123,17 @@ test("a bind gives commands their environment; a wrong one is refused by name", 
   const body = JSON.stringify({ sandboxId: "abcd", env: { BOUND: "yes", PATH: "/bin" } });
   expect((await agent.line.fetch("/control/bind", { method: "POST", body })).statusCode).toBe(204);
   const client = new RpcClient(await agent.line.rpc());
-  const { stdout } = await client.call("exec", { shell: "echo $BOUND $PATH $OWN", env: { OWN: "too" } });
+  const { stdout } = await client.call("exec", {
+    shell: "echo $BOUND $PATH $OWN",
+    env: { OWN: "too" },
+  });
   expect(stdout).toBe("yes /bin too\n");
   const wrong = JSON.stringify({ sandboxId: "abcd", env: { A: 1 } });
   const refused = await agent.line.fetch("/control/bind", { method: "POST", body: wrong });
   expect(refused.statusCode).toBe(400);
-  expect(JSON.stringify(await refused.toArray().then((parts) => Buffer.concat(parts).toString()))).toContain("env.A");
+  expect(
+    JSON.stringify(await refused.toArray().then((parts) => Buffer.concat(parts).toString())),
+  ).toContain("env.A");
 });
 
 test("shutdown and SIGTERM end the commands and then the agent", async () => {

@@ -39,7 +39,9 @@ test("exec passes argv as it is, with no shell between", async () => {
 });
 
 test("exec feeds stdin and then ends it", async () => {
-  expect(await client.call("exec", { cmd: "cat", stdin: "héllo" })).toMatchObject({ stdout: "héllo" });
+  expect(await client.call("exec", { cmd: "cat", stdin: "héllo" })).toMatchObject({
+    stdout: "héllo",
+  });
 });
 
 test("exec with no stdin reads end-of-file at once", async () => {
@@ -60,7 +62,10 @@ test("exec is binary-safe with base64", async () => {
 });
 
 test("start streams output as it appears and ends with an exit notice", async () => {
-  const { channel } = await client.call("start", { shell: "echo one; read x; echo $x", stdin: true });
+  const { channel } = await client.call("start", {
+    shell: "echo one; read x; echo $x",
+    stdin: true,
+  });
   await waitFor(() => client.output("stdout", channel).toString() === "one\n");
   client.input(channel, Buffer.from("two\n"));
   expect(await client.exit(channel)).toMatchObject({ exitCode: 0, stdoutBytes: 8, stderrBytes: 0 });
@@ -95,7 +100,11 @@ test("stdin by request, and a clear error once it is closed", async () => {
 test.skipIf(!isRoot)("a command may open /dev/stdout and /dev/stderr, as every user", async () => {
   const shell = "echo a > /dev/stderr; echo b > /dev/stdout; echo c >> /proc/self/fd/2";
   for (const user of ["0", "1000"]) {
-    expect(await run(shell, { user })).toMatchObject({ stdout: "b\n", stderr: "a\nc\n", exitCode: 0 });
+    expect(await run(shell, { user })).toMatchObject({
+      stdout: "b\n",
+      stderr: "a\nc\n",
+      exitCode: 0,
+    });
   }
 });
 
@@ -112,23 +121,31 @@ test("a command's environment is clean, and its own variables win", async () => 
 });
 
 test("no signal is blocked or ignored in a command", async () => {
-  const { stdout } = await client.call("exec", { cmd: "grep", args: ["Sig[BI]", "/proc/self/status"] });
+  const { stdout } = await client.call("exec", {
+    cmd: "grep",
+    args: ["Sig[BI]", "/proc/self/status"],
+  });
   expect(stdout).toBe("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 });
 
-test.skipIf(!isRoot)("a user is a name or a number, with its groups, home and no capabilities", async () => {
-  expect((await run("id -u; id -g; echo $USER $HOME", { user: "daemon" })).stdout).toBe(
-    "1\n1\ndaemon /usr/sbin\n",
-  );
-  expect((await run("id -u; grep CapEff /proc/self/status", { user: "4711" })).stdout).toBe(
-    "4711\nCapEff:\t0000000000000000\n",
-  );
-  // The saved id would let the command come back as root.
-  expect((await run("grep Uid /proc/self/status", { user: "4711" })).stdout).toBe(
-    "Uid:\t4711\t4711\t4711\t4711\n",
-  );
-  await expect(run("true", { user: "nobody-here" })).rejects.toMatchObject(codeOf("user_not_found"));
-});
+test.skipIf(!isRoot)(
+  "a user is a name or a number, with its groups, home and no capabilities",
+  async () => {
+    expect((await run("id -u; id -g; echo $USER $HOME", { user: "daemon" })).stdout).toBe(
+      "1\n1\ndaemon /usr/sbin\n",
+    );
+    expect((await run("id -u; grep CapEff /proc/self/status", { user: "4711" })).stdout).toBe(
+      "4711\nCapEff:\t0000000000000000\n",
+    );
+    // The saved id would let the command come back as root.
+    expect((await run("grep Uid /proc/self/status", { user: "4711" })).stdout).toBe(
+      "Uid:\t4711\t4711\t4711\t4711\n",
+    );
+    await expect(run("true", { user: "nobody-here" })).rejects.toMatchObject(
+      codeOf("user_not_found"),
+    );
+  },
+);
 
 test.each([
   [{ cmd: "no-such-command" }, "command_not_found", "no-such-command"],
@@ -154,11 +171,17 @@ test("a script without an interpreter line is run by the shell", async () => {
 
 test("a signal reaches the whole process group", async () => {
   const { processId, channel } = await client.call("start", { shell: "sleep 300 & echo $!; wait" });
-  const child = await waitFor(() => Number(client.output("stdout", channel).toString()) || undefined);
-  expect(await client.call("signal", { processId, signal: "SIGTERM" })).toMatchObject({ delivered: true });
+  const child = await waitFor(
+    () => Number(client.output("stdout", channel).toString()) || undefined,
+  );
+  expect(await client.call("signal", { processId, signal: "SIGTERM" })).toMatchObject({
+    delivered: true,
+  });
   expect(await client.exit(channel)).toMatchObject({ signal: "SIGTERM" });
   await waitFor(() => !alive(child), { describe: "the grandchild to end" });
-  expect(await client.call("signal", { processId, signal: "SIGTERM" })).toMatchObject({ delivered: false });
+  expect(await client.call("signal", { processId, signal: "SIGTERM" })).toMatchObject({
+    delivered: false,
+  });
 });
 
 test("a killed command reports the signal; exec gives 128 and the number as the code", async () => {
@@ -166,7 +189,11 @@ test("a killed command reports the signal; exec gives 128 and the number as the 
 });
 
 test("a time limit ends the command and names its knob", async () => {
-  const { processId, channel } = await client.call("start", { cmd: "sleep", args: ["60"], timeoutMs: 100 });
+  const { processId, channel } = await client.call("start", {
+    cmd: "sleep",
+    args: ["60"],
+    timeoutMs: 100,
+  });
   const exit = await client.exit(channel);
   expect(exit).toMatchObject({ signal: "SIGTERM", error: { code: "command_timeout" } });
   expect(exit.error?.message).toContain("timeoutMs");
@@ -205,18 +232,29 @@ test("a background command outlives its client, and attaching gives what was mis
   first.socket.terminate();
   const second = await otherClient();
   const { processes } = await second.call("list", {});
-  expect(processes.find((process) => process.tag === "counter")).toMatchObject({ processId, background: true });
+  expect(processes.find((process) => process.tag === "counter")).toMatchObject({
+    processId,
+    background: true,
+  });
   const attached = await second.call("attach", { processId, stdoutOffset: seen });
   await second.exit(attached.channel);
-  expect(second.output("stdout", attached.channel).toString()).toBe("1\n2\n3\n4\n5\n6\n".slice(seen));
+  expect(second.output("stdout", attached.channel).toString()).toBe(
+    "1\n2\n3\n4\n5\n6\n".slice(seen),
+  );
 });
 
 test("attaching after the end replays the output and the exit", async () => {
-  const { processId, channel } = await client.call("start", { shell: "echo a; echo b >&2; exit 7" });
+  const { processId, channel } = await client.call("start", {
+    shell: "echo a; echo b >&2; exit 7",
+  });
   await client.exit(channel);
   const again = await client.call("attach", { processId });
   expect(again.process.ended).toMatchObject({ exitCode: 7 });
-  expect(await client.exit(again.channel)).toMatchObject({ exitCode: 7, stdoutBytes: 2, stderrBytes: 2 });
+  expect(await client.exit(again.channel)).toMatchObject({
+    exitCode: 7,
+    stdoutBytes: 2,
+    stderrBytes: 2,
+  });
   expect(client.output("stdout", again.channel).toString()).toBe("a\n");
   expect(client.output("stderr", again.channel).toString()).toBe("b\n");
   const unknown = client.call("attach", { processId: "nope" });
@@ -248,16 +286,22 @@ test("output that fell out of the ring is announced, and the rest follows at its
 test("a reader that does not read stops the command, loses nothing, and costs no memory", async () => {
   const slow = await otherClient();
   const total = 200_000_000;
-  const { channel, processId } = await slow.call("start", { cmd: "head", args: ["-c", String(total), "/dev/zero"] });
+  const { channel, processId } = await slow.call("start", {
+    cmd: "head",
+    args: ["-c", String(total), "/dev/zero"],
+  });
   slow.socket.pause();
   let last = -1;
-  const printed = await waitFor(async () => {
-    const { processes } = await client.call("list", {});
-    const now = processes.find((process) => process.processId === processId)?.stdoutBytes ?? 0;
-    const isStill = now === last && now > 0;
-    last = now;
-    return isStill ? now : undefined;
-  }, { intervalMs: 200 });
+  const printed = await waitFor(
+    async () => {
+      const { processes } = await client.call("list", {});
+      const now = processes.find((process) => process.processId === processId)?.stdoutBytes ?? 0;
+      const isStill = now === last && now > 0;
+      last = now;
+      return isStill ? now : undefined;
+    },
+    { intervalMs: 200 },
+  );
   expect(printed).toBeLessThan(30_000_000);
   expect(residentBytes()).toBeLessThan(120_000_000);
   slow.socket.resume();
@@ -268,7 +312,9 @@ test("a reader that does not read stops the command, loses nothing, and costs no
 test("a reader that leaves no longer holds the command up", async () => {
   const slow = await otherClient();
   const { processId } = await slow.call("start", {
-    cmd: "head", args: ["-c", "100000000", "/dev/zero"], background: true,
+    cmd: "head",
+    args: ["-c", "100000000", "/dev/zero"],
+    background: true,
   });
   slow.socket.pause();
   slow.socket.terminate();
@@ -281,7 +327,11 @@ test("a reader that leaves no longer holds the command up", async () => {
 
 test("a writer into a command that does not read is made to wait", async () => {
   const writer = await otherClient();
-  const { channel, processId } = await writer.call("start", { cmd: "sleep", args: ["60"], stdin: true });
+  const { channel, processId } = await writer.call("start", {
+    cmd: "sleep",
+    args: ["60"],
+    stdin: true,
+  });
   const piece = Buffer.alloc(1 << 20);
   for (let count = 0; count < 100; count += 1) writer.input(channel, piece);
   await waitFor(() => writer.socket.bufferedAmount > 50 * piece.length);

@@ -59,7 +59,11 @@ export class RpcClient {
   exit(channel: number, timeoutMs: number = 10_000): Promise<Exit> {
     const isExit = (notice: RpcNotice): notice is Exit =>
       notice.type === "exit" && notice.channel === channel;
-    return waitFor(() => this.notices.find(isExit), { timeoutMs, intervalMs: 2, describe: "an exit" });
+    return waitFor(() => this.notices.find(isExit), {
+      timeoutMs,
+      intervalMs: 2,
+      describe: "an exit",
+    });
   }
 
   dropped(channel: number): Dropped | undefined {

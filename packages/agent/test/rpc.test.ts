@@ -1,4 +1,4 @@
-import { LIMITS } from "@insien/protocol";
+import { LIMITS, type RpcError } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startAgent, type TestAgent } from "./agent-process.ts";
@@ -62,7 +62,7 @@ test("requests that wait are bounded per connection", async () => {
   const calls = Array.from({ length: count }, () =>
     busy.call("exec", { cmd: "sleep", args: ["0.5"] }).then(
       () => "done",
-      (error: { error: { code: string } }) => error.error.code,
+      (thrown: unknown) => (thrown as RpcError).error.code,
     ),
   );
   const results = await Promise.all(calls);

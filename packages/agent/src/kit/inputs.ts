@@ -22,7 +22,11 @@ const LAYOUT = 1;
 export async function kitInputs(): Promise<KitInputs> {
   const node = process.execPath;
   const addons = {
-    "koffi.node": addonPath("koffi", `@koromix/koffi-linux-${process.arch}`, `linux_${process.arch}/koffi.node`),
+    "koffi.node": addonPath(
+      "koffi",
+      `@koromix/koffi-linux-${process.arch}`,
+      `linux_${process.arch}/koffi.node`,
+    ),
   };
   const hash = createHash("sha256").update(`${LAYOUT} ${process.version} ${process.arch}\n`);
   for (const file of [node, ...Object.values(addons)]) {

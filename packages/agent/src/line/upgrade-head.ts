@@ -25,7 +25,7 @@ export function readUpgradeHead(stream: Duplex): Promise<string> {
       stream.pause();
       const head = seen.toString("latin1", 0, end === -1 ? MAX_HEAD_BYTES : end);
       settle(() => {
-        if (!/^HTTP\/1\.1 101 /.test(head)) {
+        if (!head.startsWith("HTTP/1.1 101 ")) {
           reject(new Error(`the line was refused: ${head.split("\r\n")[0]}`));
           return;
         }

@@ -16,7 +16,17 @@ const SYSTEM_CALLS: Record<string, { setresuid: number; setresgid: number; setgr
   arm64: { setresuid: 147, setresgid: 149, setgroups: 159 },
 };
 
-export const ERRNO = { EPERM: 1, ENOENT: 2, ENOEXEC: 8, EAGAIN: 11, ENOMEM: 12, EACCES: 13, ENOTDIR: 20, E2BIG: 7, ELOOP: 40 } as const;
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  ENOEXEC: 8,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  ENOTDIR: 20,
+  E2BIG: 7,
+  ELOOP: 40,
+} as const;
 
 const O_CLOEXEC = 0o2000000;
 const F_SETPIPE_SZ = 1031;
@@ -38,7 +48,8 @@ export function bindLibc() {
   const library = koffi.load("libc.so.6");
   const bind = (declaration: string) => library.func(declaration);
   const numbers = SYSTEM_CALLS[process.arch];
-  if (numbers === undefined) throw new Error(`the agent does not know the processor ${process.arch}`);
+  if (numbers === undefined)
+    throw new Error(`the agent does not know the processor ${process.arch}`);
 
   const pipe2 = bind("int pipe2(void *fds, int flags)");
   const fcntl = bind("int fcntl(int fd, int command, int value)");

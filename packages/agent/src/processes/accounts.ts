@@ -38,7 +38,8 @@ export function findAccount(user: string, files: AccountFiles): Account | undefi
   const number = NUMERIC.test(user) ? Number(user) : undefined;
   for (const line of files.passwd.split("\n")) {
     const [name, , uid, gid, , home, shell] = line.split(":");
-    if (name === undefined || uid === undefined || gid === undefined || !NUMERIC.test(uid)) continue;
+    if (name === undefined || uid === undefined || gid === undefined || !NUMERIC.test(uid))
+      continue;
     if (name !== user && Number(uid) !== number) continue;
     return {
       name,
@@ -82,7 +83,9 @@ export class Accounts {
     if (known !== undefined) return known;
     const account = findAccount(user, this.#files);
     if (account === undefined) {
-      throw new InsienError("user_not_found", `the sandbox has no user "${user}"`, { details: { user } });
+      throw new InsienError("user_not_found", `the sandbox has no user "${user}"`, {
+        details: { user },
+      });
     }
     this.#found.set(user, account);
     return account;
@@ -104,7 +107,8 @@ export class Accounts {
     const now = performance.now();
     if (this.#readAt !== 0 && now - this.#readAt < 1000) return;
     const files = readAccountFiles();
-    if (files.passwd !== this.#files.passwd || files.group !== this.#files.group) this.#found.clear();
+    if (files.passwd !== this.#files.passwd || files.group !== this.#files.group)
+      this.#found.clear();
     this.#files = files;
     this.#readAt = now;
   }

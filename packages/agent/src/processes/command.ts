@@ -62,9 +62,13 @@ function requireSmall(field: string, texts: readonly string[], limitBytes: numbe
   // Each text ends with one more byte: `=` or NUL.
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
   if (bytes <= limitBytes) return;
-  throw new InsienError("invalid_request", `${field} takes ${bytes} bytes, ${limitBytes} are allowed`, {
-    details: { field, limitBytes },
-  });
+  throw new InsienError(
+    "invalid_request",
+    `${field} takes ${bytes} bytes, ${limitBytes} are allowed`,
+    {
+      details: { field, limitBytes },
+    },
+  );
 }
 
 /** Relative directories start at the home; a home that the image lacks gives way to `/`. */
@@ -118,5 +122,7 @@ export function spawnError(command: Command, errno: number | undefined): InsienE
   if (errno === ERRNO.E2BIG) {
     return new InsienError("invalid_request", `the arguments of "${name}" are too long together`);
   }
-  return new InsienError("internal", `"${name}" could not start: error ${errno}`, { details: { errno } });
+  return new InsienError("internal", `"${name}" could not start: error ${errno}`, {
+    details: { errno },
+  });
 }

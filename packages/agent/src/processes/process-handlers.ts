@@ -1,10 +1,4 @@
-import {
-  InsienError,
-  LIMITS,
-  type Frame,
-  type RpcAnswers,
-  type RpcRequests,
-} from "@insien/protocol";
+import { InsienError, type Frame, type RpcAnswers, type RpcRequests } from "@insien/protocol";
 import type { RpcConnection, RpcHandlers } from "../rpc/connection.ts";
 import { Attachment } from "./attachment.ts";
 import { Collector } from "./collector.ts";
@@ -83,17 +77,15 @@ export function processDoor(table: ProcessTable): ProcessDoor {
 }
 
 /** Calls `leave` when the connection closes before the process has ended; keeps nothing after either. */
-function untilEither(
-  process: RunningProcess,
-  { signal }: RpcConnection,
-  leave: () => void,
-): void {
-  const forget = process.whenEnded(() => signal.removeEventListener("abort", left));
+function untilEither(process: RunningProcess, { signal }: RpcConnection, leave: () => void): void {
+  // One that has ended tells so at once, and has nothing left to leave.
+  if (process.end !== undefined) return;
   const left = (): void => {
     forget();
     leave();
   };
-  if (process.end === undefined) signal.addEventListener("abort", left, { once: true });
+  const forget = process.whenEnded(() => signal.removeEventListener("abort", left));
+  signal.addEventListener("abort", left, { once: true });
 }
 
 function optionsOf({ background, timeoutMs, tag }: RpcRequests["start"]) {

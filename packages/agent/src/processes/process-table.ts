@@ -1,10 +1,15 @@
 import { InsienError, LIMITS, newId, type AgentEvent, type CommandFields } from "@insien/protocol";
-import type { Libc } from "../native/libc.ts";
+import { ERRNO, type Libc } from "../native/libc.ts";
 import type { Children } from "./children.ts";
-import { candidates, readCommand, spawnError, type Command, type CommandDefaults } from "./command.ts";
+import {
+  candidates,
+  readCommand,
+  spawnError,
+  type Command,
+  type CommandDefaults,
+} from "./command.ts";
 import { RunningProcess, type ProcessOptions } from "./running-process.ts";
 import { isMissing, makeSpawner, type Spawned, type Spawner } from "./spawn.ts";
-import { ERRNO } from "../native/libc.ts";
 
 export interface ProcessTableOptions {
   libc: Libc;
@@ -53,12 +58,15 @@ export class ProcessTable {
     options: ProcessOptions,
   ): RunningProcess {
     if (this.#running.size >= LIMITS.processesPerSandbox.value) {
-      throw new InsienError("limit_reached", `${this.#running.size} commands are running, which is the most`);
+      throw new InsienError(
+        "limit_reached",
+        `${this.#running.size} commands are running, which is the most`,
+      );
     }
     const command = readCommand(fields, this.#options.defaultsFor(fields.user));
     const spawned = this.#spawnFirst(command, fields.stdin ?? false);
     const { libc, children } = this.#options;
-    const started = new RunningProcess(libc, newId(), command, spawned, options);
+    const started = new RunningProcess(libc, { processId: newId(), command, spawned }, options);
     children.watch(started.pid, (status) => started.exited(status));
     this.#running.set(started.processId, started);
     started.whenEnded(() => this.#retire(started));

@@ -33,12 +33,13 @@ export class Ring {
   }
 
   append(chunk: Uint8Array): void {
-    const kept = chunk.byteLength > this.#limit ? chunk.subarray(chunk.byteLength - this.#limit) : chunk;
+    const kept =
+      chunk.byteLength > this.#limit ? chunk.subarray(chunk.byteLength - this.#limit) : chunk;
     const skipped = chunk.byteLength - kept.byteLength;
     this.#reserve(this.#end + chunk.byteLength);
     this.#end += skipped;
     let position = this.#end % this.#bytes.length;
-    for (let taken = 0; taken < kept.byteLength; ) {
+    for (let taken = 0; taken < kept.byteLength;) {
       const part = kept.subarray(taken, taken + this.#bytes.length - position);
       this.#bytes.set(part, position);
       taken += part.byteLength;

@@ -46,9 +46,7 @@ export class RunningProcess {
 
   constructor(
     libc: Libc,
-    processId: string,
-    command: Command,
-    spawned: Spawned,
+    { processId, command, spawned }: { processId: string; command: Command; spawned: Spawned },
     options: ProcessOptions,
   ) {
     this.#libc = libc;

@@ -98,7 +98,9 @@ export function bindSpawn({ library }: Libc) {
   const init = bind(`${prefix}init(void *actions)`);
   const destroy = bind(`${prefix}destroy(void *actions)`);
   const duplicate = bind(`${prefix}adddup2(void *actions, int from, int to)`);
-  const open = bind(`${prefix}addopen(void *actions, int fd, const char *path, int flags, uint mode)`);
+  const open = bind(
+    `${prefix}addopen(void *actions, int fd, const char *path, int flags, uint mode)`,
+  );
   const changeDirectory = bind(`${prefix}addchdir_np(void *actions, const char *path)`);
   const closeFrom = bind(`${prefix}addclosefrom_np(void *actions, int first)`);
   const spawn = bind(

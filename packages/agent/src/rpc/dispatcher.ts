@@ -99,7 +99,10 @@ export class Session {
       throw new InsienError("capability_missing", `this agent does not answer "${type}"`);
     }
     if (this.#inFlight >= LIMITS.rpcRequestsInFlight.value) {
-      throw new InsienError("limit_reached", `${this.#inFlight} requests of this connection wait for answers`);
+      throw new InsienError(
+        "limit_reached",
+        `${this.#inFlight} requests of this connection wait for answers`,
+      );
     }
     const answer = handler(request, this.#connection);
     if (!(answer instanceof Promise)) {
@@ -134,7 +137,8 @@ function parse(data: Buffer): Record<string, unknown> {
   } catch {
     throw new InsienError("invalid_request", "a text frame must be JSON");
   }
-  if (!isRecord(value)) throw new InsienError("invalid_request", "a text frame must be a JSON object");
+  if (!isRecord(value))
+    throw new InsienError("invalid_request", "a text frame must be a JSON object");
   return value;
 }
 

@@ -37,5 +37,8 @@ test.each(cases)("agrees with the schema of %s about %j", (type, fields) => {
 
 test("names the field that is wrong", () => {
   const request = { id: 1, type: "exec", cmd: "ls", env: { GOOD: "1", BAD: 2 } };
-  expect(mismatch(REQUEST_SHAPES.exec, request)).toEqual({ field: "env.BAD", message: "must be a text" });
+  expect(mismatch(REQUEST_SHAPES.exec, request)).toEqual({
+    field: "env.BAD",
+    message: "must be a text",
+  });
 });

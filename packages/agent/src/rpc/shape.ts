@@ -51,10 +51,14 @@ export function mismatch(shape: Shape, value: unknown, field: string = ""): Mism
   }
   switch (shape.type) {
     case "string":
-      return typeof value === "string" ? textMismatch(shape, value, wrong) : wrong("must be a text");
+      return typeof value === "string"
+        ? textMismatch(shape, value, wrong)
+        : wrong("must be a text");
     case "number":
     case "integer":
-      return typeof value === "number" ? numberMismatch(shape, value, wrong) : wrong("must be a number");
+      return typeof value === "number"
+        ? numberMismatch(shape, value, wrong)
+        : wrong("must be a number");
     case "boolean":
       return typeof value === "boolean" ? undefined : wrong("must be true or false");
     case "array":
@@ -81,9 +85,12 @@ function textMismatch(shape: Shape, value: string, wrong: Wrong): Mismatch | und
 }
 
 function numberMismatch(shape: Shape, value: number, wrong: Wrong): Mismatch | undefined {
-  if (shape.type === "integer" && !Number.isSafeInteger(value)) return wrong("must be a whole number");
+  if (shape.type === "integer" && !Number.isSafeInteger(value))
+    return wrong("must be a whole number");
   if (value < (shape.minimum ?? -Infinity)) return wrong(`must be ${shape.minimum} or more`);
-  return value > (shape.maximum ?? Infinity) ? wrong(`must be ${shape.maximum} or less`) : undefined;
+  return value > (shape.maximum ?? Infinity)
+    ? wrong(`must be ${shape.maximum} or less`)
+    : undefined;
 }
 
 function itemsMismatch(shape: Shape, values: unknown[], field: string): Mismatch | undefined {
@@ -109,7 +116,8 @@ function fieldsMismatch(
     const place = within(field, name);
     const known = shape.properties !== undefined && Object.hasOwn(shape.properties, name);
     const nameFound = shape.propertyNames && mismatch(shape.propertyNames, name, place);
-    const found = nameFound ?? mismatch((known && shape.properties?.[name]) || others, inner, place);
+    const found =
+      nameFound ?? mismatch((known && shape.properties?.[name]) || others, inner, place);
     if (found !== undefined) return found;
   }
   return undefined;

@@ -32,7 +32,8 @@ test("unmasks at every alignment and length", () => {
     for (let length = 0; length < 24; length += 1) {
       const payload = memory.subarray(start, start + length).fill(0x5a);
       unmask(payload, KEY);
-      for (const [index, byte] of payload.entries()) expect(byte).toBe(0x5a ^ (KEY[index % 4] ?? 0));
+      for (const [index, byte] of payload.entries())
+        expect(byte).toBe(0x5a ^ (KEY[index % 4] ?? 0));
     }
   }
 });

@@ -2,7 +2,14 @@
  * Takes WebSocket frames (RFC 6455) out of a byte stream. Our own, because the one library at hand
  * costs every idle sandbox four megabytes and its start fifteen milliseconds; we need no compression.
  */
-export const OPCODES = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+export const OPCODES = {
+  continuation: 0,
+  text: 1,
+  binary: 2,
+  close: 8,
+  ping: 9,
+  pong: 10,
+} as const;
 
 export interface FrameEvents {
   /** A whole message, unmasked. The bytes may be kept. */

@@ -36,10 +36,12 @@ function absorb(state: number[], block: Buffer): void {
   let [a = 0, b = 0, c = 0, d = 0, e = 0] = state;
   for (const [index, value] of words.entries()) {
     const quarter = Math.floor(index / 20);
-    const next = (rotate(a, 5) + choose(quarter, b, c, d) + e + word(ROUND_CONSTANTS, quarter) + value) | 0;
+    const next =
+      (rotate(a, 5) + choose(quarter, b, c, d) + e + word(ROUND_CONSTANTS, quarter) + value) | 0;
     [e, d, c, b, a] = [d, c, rotate(b, 30), a, next];
   }
-  for (const [index, value] of [a, b, c, d, e].entries()) state[index] = (word(state, index) + value) | 0;
+  for (const [index, value] of [a, b, c, d, e].entries())
+    state[index] = (word(state, index) + value) | 0;
 }
 
 function choose(quarter: number, b: number, c: number, d: number): number {

@@ -140,7 +140,8 @@ export class WebSocket {
   }
 
   #answerClose(code: number | undefined): void {
-    if (!this.#closing) this.close(code === undefined || code < NORMAL_CLOSURE ? NORMAL_CLOSURE : code);
+    if (!this.#closing)
+      this.close(code === undefined || code < NORMAL_CLOSURE ? NORMAL_CLOSURE : code);
     this.#stream.end();
   }
 
