@@ -6,6 +6,7 @@
  *     npm run bench -- --json                         the report as JSON on stdout
  */
 import { parseArgs } from "node:util";
+import { BASE_IMAGE, prepareBaseImage } from "../scripts/base-image.ts";
 import { dockerAnswers } from "../scripts/machine/docker-daemon.mjs";
 import { findProgram } from "../scripts/machine/apt.mjs";
 import type { Benchmark } from "./benchmark.ts";
@@ -29,8 +30,6 @@ const BENCHMARKS: readonly Benchmark[] = [
   idleOrchestrator,
 ];
 const RUNS_DEFAULT = 20;
-/** In every Debian host's archive, so that a baseline needs no image of ours. */
-const IMAGE_DEFAULT = "debian:bookworm-slim";
 
 const { values } = parseArgs({
   options: {
@@ -51,7 +50,9 @@ if (unknown.length > 0) {
 const tell = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
 const present = { docker: await dockerAnswers(), bwrap: findProgram("bwrap") !== undefined };
 
-await using host = await Host.open(process.env["AGENT_IMAGE"] ?? IMAGE_DEFAULT);
+if (present.docker) await prepareBaseImage();
+
+await using host = await Host.open(process.env["AGENT_IMAGE"] ?? BASE_IMAGE);
 const report = newReport({ image: host.image, runs });
 
 for (const benchmark of BENCHMARKS) {

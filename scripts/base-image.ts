@@ -2,7 +2,7 @@ import { createDockerRuntime } from "@insien/runtime-docker";
 import { dockerAnswers } from "./machine/docker-daemon.mjs";
 import { say } from "./machine/speech.mjs";
 
-const BASE_IMAGE = "insien-base";
+export const BASE_IMAGE = "insien-base";
 
 /** Builds the base image before the first test needs it: quick when it is there, minutes when not. */
 export async function prepareBaseImage(): Promise<void> {
