@@ -8,6 +8,10 @@ import { openDatabase, type Database, type DatabaseOptions } from "../src/db/ind
 const postgresBinaries = await findPostgres();
 const givenServer = process.env["TEST_DATABASE_URL"];
 
+/** What the tests of one file opened and made, in that order; it goes in the opposite one. */
+const resources = new AsyncDisposableStack();
+afterAll(() => resources.disposeAsync());
+
 /** The databases that every test of `db` runs on; `open` gives the same, still empty one each time. */
 export const DATABASES = [
   { kind: "embedded" as const, present: true, prepare: prepareEmbedded },
@@ -36,7 +40,7 @@ async function makeTemplate(): Promise<string> {
 
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "insien-db-"));
-  afterAll(() => rm(directory, { recursive: true, force: true }));
+  resources.defer(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -50,14 +54,10 @@ async function preparePostgresql(): Promise<DatabaseOptions> {
 
 async function emptyPostgresql(): Promise<string> {
   if (givenServer !== undefined) return createDatabaseAt(givenServer);
-  const server = await startPostgres(postgresBinaries ?? "");
-  afterAll(() => server[Symbol.asyncDispose]());
+  const server = resources.use(await startPostgres(postgresBinaries ?? ""));
   return server.createDatabase();
 }
 
 export async function openForTests(options: DatabaseOptions): Promise<Database> {
-  const database = await openDatabase(options);
-  // Registered after the server's own end, so that it runs before it.
-  afterAll(() => database[Symbol.asyncDispose]());
-  return database;
+  return resources.use(await openDatabase(options));
 }
