@@ -1,6 +1,12 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
-import { Agent, type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import {
+  Agent,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  createServer,
+} from "node:http";
 import { type Socket, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +31,8 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
   onWebSocket: (socket: WebSocket, url: string) => void = echo;
   /** What to do with an upgrade before a WebSocket comes of it; `true` when it was dealt with. */
   onUpgrade: (socket: Duplex, url: string) => boolean = () => false;
+  /** What to do with a plain request before it is answered; `true` when it was dealt with. */
+  onRequest: (request: IncomingMessage) => boolean = () => false;
   readonly #directory: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -113,6 +121,7 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#remember(request);
+    if (this.onRequest(request)) return;
     this.busy += 1;
     response.once("close", () => (this.busy -= 1));
     const url = new URL(request.url ?? "/", "http://agent");
@@ -125,9 +134,13 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
         response.destroy();
         return;
       }
-      const missing = new InsienError("file_not_found", `${url.searchParams.get("path")} does not exist`, {
-        cause: error,
-      });
+      const missing = new InsienError(
+        "file_not_found",
+        `${url.searchParams.get("path")} does not exist`,
+        {
+          cause: error,
+        },
+      );
       response.writeHead(404, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: missing.toBody() }));
     }

@@ -25,7 +25,7 @@ export class ApplicationDouble implements Application {
   /** Awaited by `create`, for tests that look at what happens meanwhile. */
   creating: Promise<void> = Promise.resolve();
   /** Thrown by the next call of any kind. */
-  fail: unknown;
+  fail: Error | undefined;
   database: "ok" | "down" = "ok";
   readonly #keys = new Map<string, { principal: Principal; view: ApiKey }>();
 

@@ -18,7 +18,9 @@ test("the document holds every route of the list, and no other", () => {
   const listed = fixture.server.routes.map(
     ({ method, url }) => `${method} ${url.replaceAll(/:(\w+)/g, "{$1}")}`,
   );
-  const documented = operationsOf(document).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+  const documented = operationsOf(document).map(
+    ({ method, path }) => `${method.toUpperCase()} ${path}`,
+  );
   expect(documented.toSorted()).toEqual(listed.toSorted());
   expect(document.openapi).toBe("3.1.0");
 });
@@ -48,7 +50,9 @@ test("its schemas are the ones that validate", () => {
 test("every reference in it leads somewhere, and nothing is in it for nothing", () => {
   const text = JSON.stringify(document);
   const references = new Set(text.match(/(?<=#\/components\/schemas\/)\w+/g));
-  expect([...references].toSorted()).toEqual(Object.keys(document.components?.schemas ?? {}).toSorted());
+  expect([...references].toSorted()).toEqual(
+    Object.keys(document.components?.schemas ?? {}).toSorted(),
+  );
 });
 
 test("bodies that may be absent are said to be optional", () => {

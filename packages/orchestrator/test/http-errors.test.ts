@@ -49,10 +49,14 @@ describe("every route", () => {
         "/timeout": { ttl_seconds: 5 },
       };
       const tail = Object.keys(bodies).find((end) => url.endsWith(end));
-      const stranger = await fixture.send(method, url.endsWith("/events") ? path.split("?")[0] ?? "" : path, {
-        key: STRANGER_KEY,
-        ...(tail === undefined ? {} : { body: bodies[tail] ?? body }),
-      });
+      const stranger = await fixture.send(
+        method,
+        url.endsWith("/events") ? (path.split("?")[0] ?? "") : path,
+        {
+          key: STRANGER_KEY,
+          ...(tail === undefined ? {} : { body: bodies[tail] ?? body }),
+        },
+      );
       expect([name, stranger.status]).toEqual([name, 404]);
     }
   });
@@ -67,7 +71,9 @@ describe("every route", () => {
 
   test("takes Authorization: Bearer too", async () => {
     const headers = { authorization: `Bearer ${OWNER_KEY}` };
-    expect((await fixture.send("GET", "/api/v1/sandboxes", { key: null, headers })).status).toBe(200);
+    expect((await fixture.send("GET", "/api/v1/sandboxes", { key: null, headers })).status).toBe(
+      200,
+    );
   });
 });
 
@@ -78,14 +84,21 @@ describe("a bad request names what is wrong", () => {
     [{ ttlSeconds: 5 }, "/ttlSeconds", "unknown field 'ttlSeconds': did you mean 'ttl_seconds'?"],
     [{ env: {} }, "/env", "unknown field 'env': did you mean 'environment'?"],
     [{ resources: { memroy: "1g" } }, "/resources/memroy", "did you mean 'memory'?"],
-    [{ resources: { memory: "lots" } }, "/resources/memory", "resources.memory: must be a size from 32m"],
+    [
+      { resources: { memory: "lots" } },
+      "/resources/memory",
+      "resources.memory: must be a size from 32m",
+    ],
     [{ name: 5 }, "/name", "name: expected string, received number"],
     [{ resources: { quantum: 1 } }, "/resources/quantum", "it may have cpu, memory, pids"],
     [[], "", "body: expected object, received array"],
   ])("%j", async (body, pointer, message) => {
     const { status, body: answer } = await create(body);
     expect(status).toBe(400);
-    expect(answer.error).toMatchObject({ code: "invalid_request", details: { in: "body", pointer } });
+    expect(answer.error).toMatchObject({
+      code: "invalid_request",
+      details: { in: "body", pointer },
+    });
     expect(answer.error.message).toContain(message);
   });
 
@@ -136,7 +149,10 @@ describe("answers to what is not there or went wrong", () => {
     });
     const busy = await fixture.send("POST", "/sandbox/create");
     expect([busy.status, busy.headers.get("retry-after")]).toEqual([503, "3"]);
-    expect(busy.body.error).toMatchObject({ code: "no_capacity", details: { retryAfterSeconds: 3 } });
+    expect(busy.body.error).toMatchObject({
+      code: "no_capacity",
+      details: { retryAfterSeconds: 3 },
+    });
 
     fixture.application.fail = new Error("password=hunter2 in SQL");
     const defect = await fixture.send("POST", "/sandbox/create");
@@ -147,7 +163,9 @@ describe("answers to what is not there or went wrong", () => {
   });
 
   test("a client's request id is kept when it is harmless", async () => {
-    const given = await fixture.send("GET", "/health", { headers: { "x-request-id": "trace-1.a" } });
+    const given = await fixture.send("GET", "/health", {
+      headers: { "x-request-id": "trace-1.a" },
+    });
     expect(given.headers.get("x-request-id")).toBe("trace-1.a");
     const odd = await fixture.send("GET", "/health", { headers: { "x-request-id": "a b{}" } });
     expect(odd.headers.get("x-request-id")).toMatch(/^[a-z0-9]{20}$/);
@@ -201,7 +219,9 @@ describe("slow and broken clients", () => {
   });
 
   test("headers too large and bytes that are no HTTP get an answer in the error shape", async () => {
-    const large = await raw(`GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(20_000)}\r\n\r\n`);
+    const large = await raw(
+      `GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(20_000)}\r\n\r\n`,
+    );
     expect(large).toMatch(/^HTTP\/1.1 431 /);
     const nonsense = await raw("this is not HTTP\r\n\r\n");
     expect(nonsense).toMatch(/^HTTP\/1.1 400 /);
@@ -219,7 +239,9 @@ test("no key and no secret reaches the log, however it was sent", async () => {
   const socket = new WebSocket(`${fixture.webSocketUrl}/agent/${id}?api_key=${OWNER_KEY}`, offers);
   await once(socket, "open");
   socket.terminate();
-  await waitFor(() => fixture.logged().includes('"upgrade"'), { describe: "the upgrade's log line" });
+  await waitFor(() => fixture.logged().includes('"upgrade"'), {
+    describe: "the upgrade's log line",
+  });
   expect(fixture.logged().split("\n").length).toBeGreaterThan(4);
   for (const secret of [OWNER_KEY, "wr0ng-guess", "env-s3cret"]) {
     expect(fixture.logged()).not.toContain(secret);
@@ -239,7 +261,9 @@ describe("pages of other origins", () => {
     expect(allowed.headers.get("access-control-allow-origin")).toBe("*");
     expect(allowed.headers.get("access-control-allow-headers")).toContain("x-api-key");
     expect(allowed.headers.get("access-control-allow-credentials")).toBeNull();
-    const answer = await fixture.send("GET", "/api/v1/sandboxes", { headers: { origin: "https://a.example" } });
+    const answer = await fixture.send("GET", "/api/v1/sandboxes", {
+      headers: { origin: "https://a.example" },
+    });
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
   });
 

@@ -21,24 +21,37 @@ afterEach(async () => {
 /** Answers `start` and then does what the test says. */
 function onStart(then: (agentSide: WebSocket) => void): void {
   fixture.agent.onWebSocket = (agentSide) => {
-    agentSide.on("message", (data) => {
+    agentSide.on("message", (data: Buffer) => {
       const request = JSON.parse(String(data)) as Record<string, unknown>;
       asked.push(request);
       if (request["type"] !== "start") return;
       const { id } = request;
-      agentSide.send(JSON.stringify({ id, type: "startResponse", processId: "p1", pid: 7, channel: 1 }));
+      agentSide.send(
+        JSON.stringify({ id, type: "startResponse", processId: "p1", pid: 7, channel: 1 }),
+      );
       then(agentSide);
     });
   };
 }
 
 const exit = (fields: object) =>
-  JSON.stringify({ type: "exit", processId: "p1", channel: 1, durationMs: 5, stdoutBytes: 0, stderrBytes: 0, ...fields });
+  JSON.stringify({
+    type: "exit",
+    processId: "p1",
+    channel: 1,
+    durationMs: 5,
+    stdoutBytes: 0,
+    stderrBytes: 0,
+    ...fields,
+  });
 
 async function linesOf(body: object, accept = "application/x-ndjson"): Promise<ExecLine[]> {
   const answer = await fixture.send("POST", path, { body, headers: { accept } });
   expect(answer.headers.get("content-type")).toBe(accept);
-  return String(answer.body["text"]).trim().split("\n").map((line) => JSON.parse(line) as ExecLine);
+  return String(answer.body["text"])
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as ExecLine);
 }
 
 describe("exec answered as lines", () => {
@@ -48,7 +61,9 @@ describe("exec answered as lines", () => {
       agentSide.send(encodeFrame("stdout", 1, 0, euro.subarray(0, 1)));
       agentSide.send(encodeFrame("stderr", 1, 0, Buffer.from("warn")));
       agentSide.send(encodeFrame("stdout", 1, 1, euro.subarray(1)));
-      agentSide.send(JSON.stringify({ type: "dropped", channel: 1, stream: "stdout", from: 3, to: 10 }));
+      agentSide.send(
+        JSON.stringify({ type: "dropped", channel: 1, stream: "stdout", from: 3, to: 10 }),
+      );
       agentSide.send(exit({ exitCode: 3 }));
     });
     const lines = await linesOf({
@@ -97,7 +112,7 @@ describe("exec answered as lines", () => {
 
   test("a command that cannot start, a lost machine and a broken line end with an error line", async () => {
     fixture.agent.onWebSocket = (agentSide) => {
-      agentSide.on("message", (data) => {
+      agentSide.on("message", (data: Buffer) => {
         const { id } = JSON.parse(String(data)) as { id: string };
         const error = { code: "command_not_found", message: "nope is not in PATH" };
         agentSide.send(JSON.stringify({ id, type: "error", error }));
@@ -107,7 +122,9 @@ describe("exec answered as lines", () => {
       { type: "error", error: { code: "command_not_found", requestId: expect.any(String) } },
     ]);
     onStart(() => fixture.agent.kill());
-    expect((await linesOf({ cmd: "x" })).at(-1)).toMatchObject({ error: { code: "connection_lost" } });
+    expect((await linesOf({ cmd: "x" })).at(-1)).toMatchObject({
+      error: { code: "connection_lost" },
+    });
     onStart(() => fixture.agent.lose());
     expect((await linesOf({ cmd: "x" })).at(-1)).toMatchObject({ error: { code: "machine_lost" } });
   });
@@ -124,7 +141,11 @@ describe("exec answered as lines", () => {
     const leaving = new AbortController();
     const response = await fetch(`${fixture.url}${path}`, {
       method: "POST",
-      headers: { "x-api-key": OWNER_KEY, "content-type": "application/json", accept: "application/x-ndjson" },
+      headers: {
+        "x-api-key": OWNER_KEY,
+        "content-type": "application/json",
+        accept: "application/x-ndjson",
+      },
       body: JSON.stringify({ cmd: "ticker" }),
       signal: leaving.signal,
     });
@@ -148,11 +169,15 @@ describe("exec answered as lines", () => {
     });
     const response = await fetch(`${fixture.url}${path}`, {
       method: "POST",
-      headers: { "x-api-key": OWNER_KEY, "content-type": "application/json", accept: "application/x-ndjson" },
+      headers: {
+        "x-api-key": OWNER_KEY,
+        "content-type": "application/json",
+        accept: "application/x-ndjson",
+      },
       body: JSON.stringify({ cmd: "yes" }),
     });
     let last = -1;
-    await waitFor(() => sent > 0 && sent === last || ((last = sent), false), {
+    await waitFor(() => (sent > 0 && sent === last) || ((last = sent), false), {
       intervalMs: 150,
       describe: "the command to be held",
     });

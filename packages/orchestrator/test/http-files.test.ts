@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { Writable } from "node:stream";
+import { errorAnswer } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { OWNER_KEY, STRANGER_KEY } from "./application-double.ts";
 import { type HttpFixture, startHttpFixture } from "./http-fixture.ts";
 
@@ -41,7 +43,10 @@ test("uploads and downloads bytes of any type, with range, head and status passe
   expect([part.status, await part.text()]).toEqual([206, "0123"]);
   expect(part.headers.get("content-range")).toBe("bytes 3-6/17");
 
-  const head = await fetch(`${fixture.url}${files}?path=a.html`, { method: "HEAD", headers: withKey });
+  const head = await fetch(`${fixture.url}${files}?path=a.html`, {
+    method: "HEAD",
+    headers: withKey,
+  });
   expect([head.status, head.headers.get("content-length")]).toEqual([200, "17"]);
 });
 
@@ -63,7 +68,10 @@ test("the agent's refusals become errors of the table, with this server's reques
 test("refuses strangers, queries without a path, and sandboxes that do not run", async () => {
   expect((await fixture.send("GET", `${files}?path=x`, { key: STRANGER_KEY })).status).toBe(404);
   const none = await fixture.send("GET", files);
-  expect([none.status, none.body.error.message]).toEqual([400, "path: is missing; expected string"]);
+  expect([none.status, none.body.error.message]).toEqual([
+    400,
+    "path: is missing; expected string",
+  ]);
   await fixture.send("POST", files.replace("/files", "/stop"));
   expect((await fixture.send("GET", `${files}?path=x`)).body.error.code).toBe("sandbox_state");
 });
@@ -90,7 +98,9 @@ test("a client that leaves in the middle of a download frees the agent's connect
   });
   await response.body?.getReader().read();
   leaving.abort();
-  await waitFor(() => fixture.agent.busy === 0, { describe: "the agent's connection to be let go" });
+  await waitFor(() => fixture.agent.busy === 0, {
+    describe: "the agent's connection to be let go",
+  });
 });
 
 test("half a gibibyte goes up and comes down with flat memory", async () => {
@@ -141,9 +151,62 @@ test("half a gibibyte goes up and comes down with flat memory", async () => {
   expect(grownMiB).toBeLessThan(256);
 }, 60_000);
 
+describe("an agent that does not keep to HTTP", () => {
+  const answerWith = (text: string) => {
+    fixture.agent.onRequest = (asked) => {
+      asked.socket.end(text);
+      return true;
+    };
+  };
+  const get = () => fetch(`${fixture.url}${files}?path=x`, { headers: withKey });
+
+  test("cannot put an answer of its own after a file", async () => {
+    const forged = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
+    answerWith(`HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nreal${forged}`);
+    const socket = connect(Number(new URL(fixture.url).port), "127.0.0.1");
+    let received = "";
+    socket.on("data", (chunk) => (received += String(chunk)));
+    const head = (path: string) =>
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${OWNER_KEY}\r\n\r\n`;
+    socket.write(head(`${files}?path=x`));
+    await waitFor(() => received.endsWith("real"), { describe: "the file" });
+    socket.write(head("/health"));
+    await waitFor(() => received.includes('"status":"ok"'), { describe: "the next answer" });
+    expect(received).not.toContain("forged");
+    socket.destroy();
+  });
+
+  test.each([
+    ["no length", "HTTP/1.1 200 OK\r\n\r\nbytes"],
+    ["a status of its own", "HTTP/1.1 101 Switching\r\ncontent-length: 1\r\n\r\nx"],
+    ["a header that none can be", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\netag: \u0001\r\n\r\nx"],
+    ["no HTTP", "hello there\r\n\r\n"],
+    ["a head without end", "x".repeat(20_000)],
+    ["nothing", ""],
+  ])("is answered for with an error: %s", async (_name, text) => {
+    answerWith(text);
+    const response = await get();
+    expect(response.status).toBeGreaterThanOrEqual(500);
+    expect(errorAnswer.parse(await response.json()).error.requestId).toBeTruthy();
+    await waitFor(() => fixture.agent.taken.every(({ destroyed }) => destroyed), {
+      describe: "the connection to be let go",
+    });
+  });
+
+  test("and sends less than it promised breaks the download off", async () => {
+    answerWith("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
+    const response = await get();
+    await expect(response.text()).rejects.toThrow();
+  });
+});
+
 test("what arrives is what was sent", async () => {
   const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7919) % 251));
-  await fetch(`${fixture.url}${files}?path=bytes`, { method: "PUT", headers: withKey, body: bytes });
+  await fetch(`${fixture.url}${files}?path=bytes`, {
+    method: "PUT",
+    headers: withKey,
+    body: bytes,
+  });
   const digest = (data: Buffer) => createHash("sha256").update(data).digest("hex");
   expect(digest(await readFile(fixture.agent.file("bytes")))).toBe(digest(bytes));
   const down = await fetch(`${fixture.url}${files}?path=bytes`, { headers: withKey });

@@ -31,7 +31,10 @@ describe("the first API", () => {
     expect(agentUrl).toBe(`${fixture.webSocketUrl}/agent/${sandboxId}`);
 
     const status = await fixture.send("GET", `/sandbox/${sandboxId}/status`);
-    expect(seedStatusAnswer.strict().parse(status.body)).toMatchObject({ sandboxId, connected: true });
+    expect(seedStatusAnswer.strict().parse(status.body)).toMatchObject({
+      sandboxId,
+      connected: true,
+    });
 
     const destroyed = await fixture.send("POST", `/sandbox/${sandboxId}/destroy`);
     expect(seedDestroyAnswer.strict().parse(destroyed.body)).toEqual({ success: true, sandboxId });
@@ -58,7 +61,11 @@ describe("REST v1", () => {
       resources: { memory: "1g", cpu: 2 },
       idle_timeout_seconds: 60,
     };
-    const { status, headers, body: view } = await fixture.send("POST", "/api/v1/sandboxes", { body });
+    const {
+      status,
+      headers,
+      body: view,
+    } = await fixture.send("POST", "/api/v1/sandboxes", { body });
     expect(status).toBe(201);
     expect(headers.get("location")).toBe(`/api/v1/sandboxes/${view["id"]}`);
     expect(sandboxView.strict().parse(view)).toMatchObject({
@@ -72,7 +79,11 @@ describe("REST v1", () => {
   });
 
   test("lists by pages, gets, extends, stops, starts and destroys; slashes at the end are fine", async () => {
-    const ids = [await fixture.newSandbox(), await fixture.newSandbox(), await fixture.newSandbox()];
+    const ids = [
+      await fixture.newSandbox(),
+      await fixture.newSandbox(),
+      await fixture.newSandbox(),
+    ];
     const first = sandboxList.parse((await fixture.send("GET", "/api/v1/sandboxes/?limit=2")).body);
     expect(first.items.map(({ id }) => id)).toEqual([ids[2], ids[1]]);
     const path = `/api/v1/sandboxes?limit=2&cursor=${first.next_cursor}`;
@@ -82,7 +93,9 @@ describe("REST v1", () => {
 
     const one = `/api/v1/sandboxes/${ids[0]}`;
     expect((await fixture.send("GET", `${one}/`)).body).toMatchObject({ id: ids[0] });
-    const extended = await fixture.send("POST", `${one}/timeout`, { body: { idle_timeout_seconds: 9 } });
+    const extended = await fixture.send("POST", `${one}/timeout`, {
+      body: { idle_timeout_seconds: 9 },
+    });
     expect(extended.body).toMatchObject({ idle_timeout_seconds: 9 });
     expect((await fixture.send("POST", `${one}/stop`)).body).toMatchObject({ state: "stopped" });
     expect((await fixture.send("POST", `${one}/start`)).body).toMatchObject({ state: "running" });
@@ -143,7 +156,10 @@ describe("REST v1", () => {
     const headers = { accept: "application/x-ndjson" };
     const { status, body } = await fixture.send("POST", "/api/v1/sandboxes", { headers });
     expect(status).toBe(200);
-    const lines = String(body["text"]).trim().split("\n").map((line) => JSON.parse(line));
+    const lines = String(body["text"])
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     expect(lines).toMatchObject([
       { type: "progress", step: "boot" },
       { type: "sandbox", sandbox: { state: "running" } },

@@ -32,7 +32,9 @@ async function echoed(socket: WebSocket, data: string | Buffer): Promise<string>
 }
 
 /** Status and body of an upgrade that is refused. */
-async function refusal(socket: WebSocket): Promise<{ status: number; body: Record<string, never> }> {
+async function refusal(
+  socket: WebSocket,
+): Promise<{ status: number; body: Record<string, never> }> {
   const [request, response] = await once(socket, "unexpected-response");
   let text = "";
   for await (const chunk of response) text += String(chunk);
@@ -126,27 +128,50 @@ describe("a WebSocket to an agent", () => {
 });
 
 describe("an upgrade is refused", () => {
-  const cases: [name: string, path: () => string, key: string | undefined, status: number, code: string][] = [
+  const cases: [
+    name: string,
+    path: () => string,
+    key: string | undefined,
+    status: number,
+    code: string,
+  ][] = [
     ["without a key", () => `/agent/${id}`, undefined, 401, "unauthorized"],
     ["with a wrong key", () => `/agent/${id}`, "wrong", 401, "unauthorized"],
     ["for a stranger", () => `/agent/${id}`, STRANGER_KEY, 404, "sandbox_not_found"],
     ["for no such sandbox", () => "/agent/nosuchsandbox", OWNER_KEY, 404, "sandbox_not_found"],
     ["for an id that is none", () => "/agent/No%20Id", OWNER_KEY, 400, "invalid_request"],
-    ["for a port that is none", () => `/agent/${id}/ports/70000`, OWNER_KEY, 400, "invalid_request"],
+    [
+      "for a port that is none",
+      () => `/agent/${id}/ports/70000`,
+      OWNER_KEY,
+      400,
+      "invalid_request",
+    ],
     ["at another path", () => "/agents", OWNER_KEY, 404, "route_not_found"],
-    ["at the line's door when there is none", () => "/line/m1m1", OWNER_KEY, 404, "route_not_found"],
+    [
+      "at the line's door when there is none",
+      () => "/line/m1m1",
+      OWNER_KEY,
+      404,
+      "route_not_found",
+    ],
   ];
-  test.each(cases)("%s, on both ports", async (_name, path, key, status, code) => {
+  test.each(cases)("%s, on both ports", async (...[, path, key, status, code]) => {
     for (const base of [mainUrl(), fixture.webSocketUrl]) {
       const headers = key === undefined ? {} : { "x-api-key": key };
       const refused = await refusal(new WebSocket(`${base}${path()}`, { headers }));
-      expect(refused).toMatchObject({ status, body: { error: { code, requestId: expect.any(String) } } });
+      expect(refused).toMatchObject({
+        status,
+        body: { error: { code, requestId: expect.any(String) } },
+      });
     }
   });
 
   test("with the agent's own reason", async () => {
     fixture.agent.onUpgrade = (socket) => {
-      const body = JSON.stringify({ error: { code: "port_not_listening", message: "Nothing listens on 81" } });
+      const body = JSON.stringify({
+        error: { code: "port_not_listening", message: "Nothing listens on 81" },
+      });
       socket.end(`HTTP/1.1 502 Bad Gateway\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
       return true;
     };
@@ -233,7 +258,7 @@ describe("when the agent's side ends", () => {
   test("a long reason is cut to what a close frame holds", async () => {
     const socket = await opened(new WebSocket(`${mainUrl()}/agent/${id}`, withKey()));
     const closed = closing(socket);
-    fixture.agent.lose("ü\"".repeat(500));
+    fixture.agent.lose('ü"'.repeat(500));
     const { reason } = await closed;
     expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(123);
     expect(JSON.parse(reason).message).toMatch(/^ü".*…$/);
@@ -275,11 +300,14 @@ test("a slow reader slows the writer: 512 MiB through the splice with flat memor
   const socket = await opened(new WebSocket(`${fixture.webSocketUrl}/agent/${id}`, withKey()));
   socket.pause();
   let last = -1;
-  await waitFor(() => {
-    const stalled = sent === last && sent > 0;
-    last = sent;
-    return stalled;
-  }, { intervalMs: 200, describe: "the writer to be held" });
+  await waitFor(
+    () => {
+      const stalled = sent === last && sent > 0;
+      last = sent;
+      return stalled;
+    },
+    { intervalMs: 200, describe: "the writer to be held" },
+  );
   expect(sent).toBeLessThan(32 * 1024 * 1024);
   const before = process.memoryUsage().rss;
   let received = 0;

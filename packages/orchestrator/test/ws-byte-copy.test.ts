@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { type Server, Socket, connect, createServer } from "node:net";
+import { type Server, type Socket, connect, createServer } from "node:net";
 import { type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { copyBytes, readIntoOneBuffer } from "../src/ws/byte-copy.ts";
@@ -38,35 +38,38 @@ test("an accepted socket can be read into one buffer on this Node", async () => 
   expect(seen.join("")).toBe("hello");
 });
 
-test.each(["fast", "slow"])("what arrives at a %s reader is what was sent, in order", async (pace) => {
-  copyBytes(from, to);
-  from.once("end", () => to.end());
-  const sent = createHash("sha256");
-  const received = createHash("sha256");
-  let receivedBytes = 0;
-  let paused = 0;
-  sink.on("data", (chunk: Buffer) => {
-    received.update(chunk);
-    receivedBytes += chunk.length;
-    if (pace === "fast" || receivedBytes < paused * 4 * 1024 * 1024) return;
-    paused += 1;
-    sink.pause();
-    // Long enough for every buffer on the way to fill up.
-    setTimeout(() => sink.resume(), 5);
-  });
-  let sentBytes = 0;
-  for (let round = 0; round < 60; round += 1) {
-    // Sizes between a few bytes and several reads, so that both ways of reading take turns.
-    const piece = randomBytes(1 + ((round * 7_919_113) % (2 * 1024 * 1024)));
-    sent.update(piece);
-    sentBytes += piece.length;
-    if (!source.write(piece)) await once(source, "drain");
-  }
-  source.end();
-  await once(sink, "end");
-  expect(receivedBytes).toBe(sentBytes);
-  expect(received.digest("hex")).toBe(sent.digest("hex"));
-});
+test.each(["fast", "slow"])(
+  "what arrives at a %s reader is what was sent, in order",
+  async (pace) => {
+    copyBytes(from, to);
+    from.once("end", () => to.end());
+    const sent = createHash("sha256");
+    const received = createHash("sha256");
+    let receivedBytes = 0;
+    let paused = 0;
+    sink.on("data", (chunk: Buffer) => {
+      received.update(chunk);
+      receivedBytes += chunk.length;
+      if (pace === "fast" || receivedBytes < paused * 4 * 1024 * 1024) return;
+      paused += 1;
+      sink.pause();
+      // Long enough for every buffer on the way to fill up.
+      setTimeout(() => sink.resume(), 5);
+    });
+    let sentBytes = 0;
+    for (let round = 0; round < 60; round += 1) {
+      // Sizes between a few bytes and several reads, so that both ways of reading take turns.
+      const piece = randomBytes(1 + ((round * 7_919_113) % (2 * 1024 * 1024)));
+      sent.update(piece);
+      sentBytes += piece.length;
+      if (!source.write(piece)) await once(source, "drain");
+    }
+    source.end();
+    await once(sink, "end");
+    expect(receivedBytes).toBe(sentBytes);
+    expect(received.digest("hex")).toBe(sent.digest("hex"));
+  },
+);
 
 test("a reader that stops holds the writer, and neither end keeps more than its buffers", async () => {
   copyBytes(from, to);

@@ -48,7 +48,11 @@ test("an agent that dials by WebSocket is handed over as a byte stream, on both 
     expect(line.machineId).toBe("machine1");
 
     const body = "x".repeat(3 * 1024 * 1024);
-    const toAgent = request({ method: "POST", path: "/hello", createConnection: () => line.stream });
+    const toAgent = request({
+      method: "POST",
+      path: "/hello",
+      createConnection: () => line.stream,
+    });
     toAgent.end(body);
     const [response] = (await once(toAgent, "response")) as [IncomingMessage];
     expect(await text(response)).toBe(`/hello ${body}`);

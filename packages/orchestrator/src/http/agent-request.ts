@@ -7,7 +7,7 @@ const REFUSAL_BYTES = 64 * 1024;
 
 /**
  * Sends a request down a machine's line and gives the answer once its headers are there. `send`
- * writes and ends the body. Throws what the line or the lost machine says, as an error of the table.
+ * writes and ends the body. Throws what the line or the lost machine says.
  */
 export function requestAgent(
   connector: AgentConnector,
@@ -47,14 +47,18 @@ export async function agentRefusal(response: IncomingMessage): Promise<InsienErr
   return refusalFrom(response.statusCode ?? 0, text);
 }
 
-/** The error in the body of an agent's answer. The agent is not trusted: its codes must be in the table. */
+/** The error in an agent's answer. The agent is not trusted: its codes must be in the table. */
 export function refusalFrom(status: number, body: string): InsienError {
   const error = parsedError(body);
   if (!isErrorCode(error?.code)) {
     return new InsienError("internal", `The agent answered with status ${status}`);
   }
   const { details } = error;
-  return new InsienError(error.code, String(error.message), details === undefined ? {} : { details });
+  return new InsienError(
+    error.code,
+    String(error.message),
+    details === undefined ? {} : { details },
+  );
 }
 
 function parsedError(body: string): ErrorBody | undefined {

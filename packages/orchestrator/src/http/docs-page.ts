@@ -1,18 +1,27 @@
 import { createHash } from "node:crypto";
-import { type FieldRow, type JsonSchema, fieldRows, resolved, schemaName, typeName } from "./docs-schema.ts";
+import {
+  type FieldRow,
+  type JsonSchema,
+  fieldRows,
+  resolved,
+  schemaName,
+  typeName,
+} from "./docs-schema.ts";
 import { type OpenApiDocument, type Operation, operationsOf } from "./openapi.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #888; --accent: #2563eb; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; }
+body { margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); }
 code, pre { font: 0.875em/1.5 ui-monospace, monospace; }
 pre { padding: 0.75rem 1rem; border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; }
-nav { columns: 16rem; } nav a { display: block; } a { color: var(--accent); text-decoration: none; }
+nav { columns: 20rem; } nav a { display: block; } a { color: var(--accent); text-decoration: none; }
 section { margin: 2rem 0; } section h3 { margin-bottom: 0; font-weight: 600; }
 .method { display: inline-block; min-width: 4.5em; color: var(--accent); }
 .dim { color: var(--dim); } table { border-collapse: collapse; width: 100%; margin: 0.5rem 0; }
-th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.75rem 0.25rem 0; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { padding: 0.25rem 0.75rem 0.25rem 0; }
 td { overflow-wrap: anywhere; }
 `;
 
@@ -73,13 +82,12 @@ const groupSection = (document: OpenApiDocument, tag: string, entries: Entry[]):
 
 function section(document: OpenApiDocument, entry: Entry): string {
   const { operation } = entry;
-  const body = bodyOf(operation);
   return `<section id="${anchor(entry)}">
 <h3>${heading(entry)}</h3>
 ${paragraphs(operation.summary ?? "")}${paragraphs(operation.description ?? "")}
 ${operation.security?.length === 0 ? '<p class="dim">Needs no key.</p>' : ""}
 ${fieldTable("Parameters", parameterRows(operation))}
-${body === undefined ? "" : fieldTable(`Body${body.isRequired ? "" : " (optional)"}`, fieldRows(document, body.schema))}
+${bodyTable(document, operation)}
 ${answers(operation)}
 <pre>${escape(curl(document, entry))}</pre>
 </section>`;
@@ -89,7 +97,7 @@ function parameterRows(operation: Operation): FieldRow[] {
   return (operation.parameters ?? []).flatMap((parameter) => {
     if (!("name" in parameter)) return [];
     const [row] = fieldRows({} as OpenApiDocument, {
-      properties: { [parameter.name]: (parameter.schema ?? {}) as JsonSchema },
+      properties: { [parameter.name]: parameter.schema ?? {} },
       required: parameter.required === true ? [parameter.name] : [],
     });
     return row === undefined ? [] : [{ ...row, type: `${row.type}, in ${parameter.in}` }];
@@ -105,17 +113,26 @@ function bodyOf(operation: Operation) {
   return { type, schema, isRequired: requestBody.required !== false };
 }
 
+function bodyTable(document: OpenApiDocument, operation: Operation): string {
+  const body = bodyOf(operation);
+  if (body === undefined) return "";
+  const title = body.isRequired ? "Body" : "Body (optional)";
+  return fieldTable(title, fieldRows(document, body.schema));
+}
+
 function answers(operation: Operation): string {
   const items = Object.entries(operation.responses ?? {}).map(([status, response]) => {
     const content = "content" in response ? Object.entries(response.content ?? {}) : [];
     const types = content.map(([type, { schema = {} }]) => {
-      const named = schemaLink(schema as JsonSchema);
+      const named = schemaLink(schema);
       return type === "application/json" ? named : `<code>${escape(type)}</code>`;
     });
     const code = status === "default" ? "any error" : status;
     return `<tr><td>${code}</td><td>${types.join(", ")}</td></tr>`;
   });
-  return items.length === 0 ? "" : `<table><tr><th>Answer</th><th></th></tr>${items.join("")}</table>`;
+  return items.length === 0
+    ? ""
+    : `<table><tr><th>Answer</th><th></th></tr>${items.join("")}</table>`;
 }
 
 function schemaLink(schema: JsonSchema): string {
@@ -130,14 +147,16 @@ function fieldTable(title: string, rows: FieldRow[]): string {
   if (rows.length === 0) return "";
   const lines = rows.map(
     ({ name, type, isRequired, bounds }) =>
-      `<tr><td><code>${escape(name)}</code>${isRequired ? " <b title=\"required\">*</b>" : ""}</td>` +
+      `<tr><td><code>${escape(name)}</code>${isRequired ? ' <b title="required">*</b>' : ""}</td>` +
       `<td>${escape(type)}</td><td class="dim">${escape(bounds)}</td></tr>`,
   );
   return `<table><tr><th>${escape(title)}</th><th></th><th></th></tr>${lines.join("\n")}</table>`;
 }
 
 function schemaSection(document: OpenApiDocument, name: string, schema: JsonSchema): string {
-  return `<section id="schema-${escape(name)}"><h3>${escape(name)}</h3>${fieldTable("Field", fieldRows(document, schema))}</section>`;
+  const id = `schema-${escape(name)}`;
+  const table = fieldTable("Field", fieldRows(document, schema));
+  return `<section id="${id}"><h3>${escape(name)}</h3>${table}</section>`;
 }
 
 function curl(document: OpenApiDocument, { method, path, operation }: Entry): string {
@@ -146,7 +165,9 @@ function curl(document: OpenApiDocument, { method, path, operation }: Entry): st
   }
   const flags: Record<string, string> = { get: "", head: "--head ", put: "--upload-file FILE " };
   const query = path.endsWith("/files") ? "?path=notes.txt" : "";
-  const parts = [`curl ${flags[method] ?? `-X ${method.toUpperCase()} `}"$INSIEN_URL${path}${query}"`];
+  const parts = [
+    `curl ${flags[method] ?? `-X ${method.toUpperCase()} `}"$INSIEN_URL${path}${query}"`,
+  ];
   if (operation.security?.length !== 0) parts.push('-H "X-API-Key: $INSIEN_API_KEY"');
   const body = bodyOf(operation);
   const example = body === undefined ? undefined : resolved(document, body.schema).examples?.[0];
@@ -165,4 +186,5 @@ const paragraphs = (text: string): string =>
     .join("\n");
 
 const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-const escape = (text: string): string => text.replaceAll(/[&<>"]/g, (each) => ESCAPES[each] ?? each);
+const escape = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, (each) => ESCAPES[each] ?? each);

@@ -35,7 +35,7 @@ export const schemaName = (schema: JsonSchema): string | undefined =>
 export function resolved(document: OpenApiDocument, schema: JsonSchema): JsonSchema {
   const name = schemaName(schema);
   const target = name === undefined ? undefined : document.components?.schemas?.[name];
-  return target === undefined ? schema : (target as JsonSchema);
+  return target === undefined ? schema : target;
 }
 
 /** An object's fields, nested objects as `outer.inner`. */
@@ -54,7 +54,8 @@ export function fieldRows(document: OpenApiDocument, schema: JsonSchema, prefix 
 export function typeName(schema: JsonSchema): string {
   const name = schemaName(schema);
   if (name !== undefined) return name;
-  if (schema.enum !== undefined) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
+  if (schema.enum !== undefined)
+    return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.anyOf !== undefined) return schema.anyOf.map(typeName).join(" | ");
   if (schema.items !== undefined) return `${typeName(schema.items)}[]`;

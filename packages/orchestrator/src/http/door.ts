@@ -56,7 +56,8 @@ export function principalOf(request: FastifyRequest): Principal {
 /** An id that its schema has checked already. */
 export function sandboxIdOf(text: string): SandboxId {
   const id = asSandboxId(text);
-  if (id === undefined) throw new InsienError("sandbox_not_found", `Sandbox ${text} does not exist`);
+  if (id === undefined)
+    throw new InsienError("sandbox_not_found", `Sandbox ${text} does not exist`);
   return id;
 }
 

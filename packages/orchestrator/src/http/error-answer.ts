@@ -13,7 +13,7 @@ const isFrameworkError = (error: unknown): error is FrameworkError =>
   "statusCode" in error &&
   typeof error.statusCode === "number";
 
-/** Whatever was thrown, as an error of the table. What nobody foresaw keeps its cause for the log only. */
+/** Whatever was thrown, as an error of the table. A defect keeps its cause for the log only. */
 export function asInsienError(error: unknown): InsienError {
   if (error instanceof InsienError) return error;
   if (isFrameworkError(error)) return fromFramework(error);
@@ -24,9 +24,17 @@ function fromFramework(error: FrameworkError): InsienError {
   const options = { cause: error };
   switch (error.code) {
     case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new InsienError("payload_too_large", "The request's body is larger than is allowed", options);
+      return new InsienError(
+        "payload_too_large",
+        "The request's body is larger than is allowed",
+        options,
+      );
     case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
-      return new InsienError("unsupported_media_type", "The body's Content-Type is not application/json", options);
+      return new InsienError(
+        "unsupported_media_type",
+        "The body's Content-Type is not application/json",
+        options,
+      );
     case "FST_ERR_CTP_INVALID_JSON_BODY":
       return new InsienError("invalid_request", "The body is not valid JSON", options);
   }

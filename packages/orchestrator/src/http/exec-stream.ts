@@ -109,6 +109,9 @@ export class ExecStream {
         this.#done.reject(new InsienError(code, String(frame.error.message)));
         break;
       }
+      default:
+        // Answers to the input and the kill, which nobody waits for.
+        break;
     }
   }
 
@@ -117,7 +120,7 @@ export class ExecStream {
     this.#processId = undefined;
     this.#lines.send({
       type: "exit",
-      duration_ms: notice.durationMs,
+      duration_ms: Math.round(notice.durationMs),
       ...(notice.exitCode === undefined ? {} : { exit_code: notice.exitCode }),
       ...(notice.signal === undefined ? {} : { signal: notice.signal }),
       ...(notice.error === undefined ? {} : { error: notice.error }),

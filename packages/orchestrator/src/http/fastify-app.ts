@@ -70,7 +70,7 @@ export function createApp(options: AppOptions): App {
     clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket),
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
-  // Handlers build their answers field by field in the schema's type; checking again would only cost.
+  // Handlers build answers field by field in the schema's type; checking again would only cost.
   app.setSerializerCompiler(() => JSON.stringify);
   acceptEmptyJson(app);
   app.decorateRequest("principal", undefined);
@@ -88,7 +88,7 @@ function acceptEmptyJson(app: App): void {
   app.removeContentTypeParser("text/plain");
   app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
     if (body === "") done(null, undefined);
-    else parse(request, String(body), done);
+    else void parse(request, String(body), done);
   });
 }
 
@@ -114,7 +114,10 @@ function addBodyTimer(app: App, requestBodyMs: number): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   app.addHook("preParsing", (request, _reply, payload, done) => {
     if (!request.raw.complete && request.routeOptions.config.streamsBody !== true) {
-      timers.set(request, setTimeout(() => request.raw.destroy(), requestBodyMs));
+      timers.set(
+        request,
+        setTimeout(() => request.raw.destroy(), requestBodyMs),
+      );
     }
     done(null, payload);
   });
@@ -131,7 +134,10 @@ function addBodyTimer(app: App, requestBodyMs: number): void {
 function addErrorAnswers(app: App): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = asInsienError(thrown);
-    if (error.status >= 500) request.log.error({ err: error }, "request failed");
+    if (error.code === "internal") request.log.error({ err: error }, "request failed");
+    else if (error.status >= 500 && !reply.raw.destroyed) {
+      request.log.warn({ code: error.code, reason: error.message }, "request failed");
+    }
     const answer = errorAnswerOf(error, request.id);
     void reply.code(answer.status).headers(answer.headers).type("application/json");
     return reply.serializer(JSON.stringify).send(answer.body);
@@ -170,7 +176,9 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
     ERR_HTTP_REQUEST_TIMEOUT: [408, "The request did not arrive in time"],
   };
   const [status, message] = reasons[error.code ?? ""] ?? [400, "This is not a valid HTTP request"];
-  const body = JSON.stringify({ error: new InsienError("invalid_request", message).toBody(newId()) });
+  const body = JSON.stringify({
+    error: new InsienError("invalid_request", message).toBody(newId()),
+  });
   socket.end(rawAnswer(status, {}, body));
 }
 
@@ -185,4 +193,3 @@ export function rawAnswer(status: number, headers: Record<string, string>, body:
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n${body}`;
 }
-

@@ -12,7 +12,10 @@ import {
   sandboxView,
   timeoutBody,
 } from "@insien/protocol";
-import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+} from "fastify-type-provider-zod";
 import type { OpenAPIV3_1 } from "openapi-types";
 import { z } from "zod";
 import type { App } from "./door.ts";
@@ -55,8 +58,8 @@ export const streamedLines = {
 const DESCRIPTION = `Sandboxes: machines of your own to run untrusted code in.
 
 Every call needs an API key, in \`X-API-Key\` or as \`Authorization: Bearer\`. Errors have the shape
-\`{ error: { code, message, hint, retryable, details, requestId } }\`. Pages of any origin may call the
-API with a key; cookies play no part.`;
+\`{ error: { code, message, hint, retryable, details, requestId } }\`. Pages of any origin may call
+the API with a key; cookies play no part.`;
 
 /** Gathers every route added after it into one OpenAPI 3.1 document (\`app.swagger()\`). */
 export async function addOpenApi(app: App, version: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { ApiKey, Sandbox, SandboxEvent } from "../app/application.ts";
 
 const MiB = 1024 * 1024;
 
-/** Names every field it sends: what is added to a sandbox stays inside until it is named here too. */
+/** Names every field it sends: what a sandbox has besides stays inside until it is named too. */
 export function sandboxView(sandbox: Sandbox, agentUrl: string): SandboxView {
   return {
     id: sandbox.id,

@@ -33,7 +33,7 @@ export interface HttpServerOptions {
     /** Origins whose pages may call the API; absent: any, without credentials. */
     corsOrigins?: readonly string[] | undefined;
   };
-  /** Takes the WebSocket lines of agents that no unix socket reaches; absent: there is no such door. */
+  /** Takes WebSocket lines, of agents that no unix socket reaches; absent: there is no such door. */
   lineDoor?: LineDoor | undefined;
   /** Narrower bounds, for tests. */
   limits?: Partial<DoorLimits>;
@@ -102,7 +102,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
 async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void> {
   app.addHook("onRoute", ({ method, url, config }) => {
-    for (const each of [method].flat()) list.push({ method: each, url, auth: config?.auth ?? "key" });
+    for (const each of [method].flat())
+      list.push({ method: each, url, auth: config?.auth ?? "key" });
   });
   await addOpenApi(app, door.version);
   app.register(async (routes: App) => {

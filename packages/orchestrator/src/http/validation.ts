@@ -10,7 +10,7 @@ interface Problem {
   message: string;
 }
 
-/** Checks bodies, queries and parameters with their zod schema; throws `invalid_request` naming the field. */
+/** Checks bodies, queries and parameters; an `invalid_request` names the field. */
 export const validatorCompiler: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart }) => {
   const part = httpPart === "querystring" ? "query" : (httpPart ?? "body");
   return (data) => {

@@ -24,7 +24,9 @@ export function addAgentRoutes(app: App): void {
       tags: ["WebSockets"],
       operationId: "connectAgent",
       summary: "RPC with the sandbox's agent",
-      description: `JSON frames \`{ id, type, ... }\`, answered by \`{ id, type: "<type>Response" }\`. ${KEYS}`,
+      description:
+        "JSON frames `{ id, type, ... }`, answered by " +
+        `\`{ id, type: "<type>Response", ... }\`. ${KEYS}`,
       params: sandboxIdParam,
       response: withErrors({}),
     },

@@ -5,20 +5,25 @@ import type { Duplex, Writable } from "node:stream";
 const FULL_READ_BYTES = 64 * 1024;
 const BUFFER_BYTES = 256 * 1024;
 
+export interface CopyOptions {
+  /** Sees each chunk before it is written, and keeps none. */
+  observe?: (chunk: Buffer) => void;
+  /** Copies no more than this. What `from` has beyond it is thrown away. */
+  limitBytes?: number;
+  /** Called once, when `limitBytes` were written. */
+  onLimit?: () => void;
+}
+
 /**
  * Copies bytes as they come, pausing `from` while `to` does not drain. Closing is left to the
- * caller. `observe` sees each chunk before it is written, and keeps none. The answer lets go of `to`.
+ * caller; the function that is returned lets go of `to`.
  *
  * Once the stream proves busy, a socket is read into one buffer over and over instead of a new one
  * for each read: twice the throughput, and no garbage that waits for a collection (measured on
  * 1 GiB: 1.8 against 1.1 GiB/s, and 0 against 70 MiB of memory).
  */
-export function copyBytes(
-  from: Duplex,
-  to: Writable,
-  observe?: (chunk: Buffer) => void,
-): () => void {
-  const copy = new ByteCopy(from, to, observe);
+export function copyBytes(from: Duplex, to: Writable, options: CopyOptions = {}): () => void {
+  const copy = new ByteCopy(from, to, options);
   const resume = () => from.resume();
   from.on("data", (chunk: Buffer) => copy.onData(chunk));
   to.on("drain", resume);
@@ -30,20 +35,20 @@ export function copyBytes(
 class ByteCopy {
   readonly #from: Duplex;
   readonly #to: Writable;
-  readonly #observe: ((chunk: Buffer) => void) | undefined;
+  readonly #options: CopyOptions;
+  #leftBytes: number;
   #triedOneBuffer = false;
   #held = false;
 
-  constructor(from: Duplex, to: Writable, observe: ((chunk: Buffer) => void) | undefined) {
+  constructor(from: Duplex, to: Writable, options: CopyOptions) {
     this.#from = from;
     this.#to = to;
-    this.#observe = observe;
+    this.#options = options;
+    this.#leftBytes = options.limitBytes ?? Number.POSITIVE_INFINITY;
   }
 
   onData(chunk: Buffer): void {
-    if (!this.#to.writable) return;
-    this.#observe?.(chunk);
-    if (!this.#to.write(chunk)) this.#from.pause();
+    if (!this.#write(chunk)) this.#from.pause();
     if (chunk.length >= FULL_READ_BYTES && !this.#triedOneBuffer) this.#readIntoOneBuffer();
   }
 
@@ -56,11 +61,19 @@ class ByteCopy {
 
   /** `false` holds the next read back, because these bytes are still being written. */
   #onBytes(bytes: Buffer): boolean {
-    if (!this.#to.writable) return true;
-    this.#observe?.(bytes);
-    this.#to.write(bytes, this.#onWritten);
+    this.#write(bytes, this.#onWritten);
     this.#held = this.#to.writableLength > 0;
     return !this.#held;
+  }
+
+  #write(chunk: Buffer, onWritten?: () => void): boolean {
+    if (!this.#to.writable || this.#leftBytes === 0) return true;
+    const bytes = chunk.length > this.#leftBytes ? chunk.subarray(0, this.#leftBytes) : chunk;
+    this.#leftBytes -= bytes.length;
+    this.#options.observe?.(bytes);
+    const hasRoom = this.#to.write(bytes, onWritten);
+    if (this.#leftBytes === 0) this.#options.onLimit?.();
+    return hasRoom;
   }
 
   readonly #onWritten = () => {

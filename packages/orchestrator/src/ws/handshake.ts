@@ -7,6 +7,12 @@ import type { OfferedProtocols } from "../http/authentication.ts";
 
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/** What the client's request to upgrade said. */
+export interface ClientHandshake {
+  headers: IncomingHttpHeaders;
+  offered: OfferedProtocols;
+}
+
 /**
  * Asks the agent to upgrade, on a parked connection, with the client's own key: the frames that
  * follow are between the two of them. Extensions are left out, so none is ever agreed on.
@@ -14,8 +20,7 @@ const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export function upgradeAgent(
   stream: Duplex,
   path: string,
-  client: IncomingHttpHeaders,
-  offered: OfferedProtocols,
+  { headers: client, offered }: ClientHandshake,
   options: { timeoutMs: number; signal: AbortSignal },
 ): Promise<{ protocol: string | undefined; agent: Duplex; head: Buffer }> {
   return new Promise((resolve, reject) => {
@@ -57,8 +62,7 @@ export function upgradeAgent(
  * repeated only where it is the sole one.
  */
 export function switchingProtocols(
-  client: IncomingHttpHeaders,
-  offered: OfferedProtocols,
+  { headers: client, offered }: ClientHandshake,
   chosenByAgent: string | undefined,
 ): string {
   const protocol = chosenByAgent ?? offered.others[0] ?? offered.keyProtocol;

@@ -11,6 +11,13 @@ export interface LineDoor {
   accept(machineId: string, token: string, stream: Duplex): Promise<void>;
 }
 
+/** What Node's server gives of a request to upgrade. */
+export interface UpgradeRequest {
+  request: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+}
+
 /** What one message of a line may hold: whatever an agent writes at once, an RPC frame at most. */
 const MESSAGE_BYTES = 2 * LIMITS.rpcFrameBytes.value;
 
@@ -30,13 +37,7 @@ export class LineCarrier {
     this.#door = door;
   }
 
-  accept(
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    machineId: string,
-    token: string,
-  ): void {
+  accept({ request, socket, head }: UpgradeRequest, machineId: string, token: string): void {
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       const stream = createWebSocketStream(webSocket);
       // Whoever takes the stream has its own handler; until then an error is just its end.

@@ -36,7 +36,7 @@ export class Splice {
     this.#bounds = bounds;
     this.done = Promise.all([closed(client), closed(agent)]).then(() => undefined);
     copyBytes(client, agent);
-    copyBytes(agent, client, (chunk) => this.#boundary.advance(chunk));
+    copyBytes(agent, client, { observe: (chunk) => this.#boundary.advance(chunk) });
     client.once("end", () => agent.end());
     client.once("close", () => this.#clientClosed());
     agent.once("end", () => this.#agentEnded());

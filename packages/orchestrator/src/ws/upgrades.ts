@@ -4,14 +4,14 @@ import type { Duplex } from "node:stream";
 import { AGENT_PATHS, InsienError, type SandboxId, asSandboxId, newId } from "@insien/protocol";
 import type { FastifyBaseLogger } from "fastify";
 import type { Application } from "../app/application.ts";
-import type { Principal } from "../app/principal.ts";
 import { type Doorkeeper, keyFromHeaders, offeredProtocols } from "../http/authentication.ts";
 import type { DoorLimits } from "../http/door-limits.ts";
 import { asInsienError, errorAnswerOf } from "../http/error-answer.ts";
 import { rawAnswer } from "../http/fastify-app.ts";
+import type { AgentConnector } from "../line/agent-connector.ts";
 import { CLOSE_CODES } from "./close-frame.ts";
-import { switchingProtocols, upgradeAgent } from "./handshake.ts";
-import { LineCarrier, type LineDoor } from "./line-door.ts";
+import { type ClientHandshake, switchingProtocols, upgradeAgent } from "./handshake.ts";
+import { LineCarrier, type LineDoor, type UpgradeRequest } from "./line-door.ts";
 import { Splice } from "./splice.ts";
 
 export interface UpgradesOptions {
@@ -23,10 +23,7 @@ export interface UpgradesOptions {
   trustProxy: boolean;
 }
 
-interface Upgrade {
-  request: IncomingMessage;
-  socket: Duplex;
-  head: Buffer;
+interface Upgrade extends UpgradeRequest {
   url: URL;
 }
 
@@ -86,7 +83,8 @@ export class Upgrades {
     } catch (thrown) {
       const error = asInsienError(thrown);
       status = error.status;
-      if (status === 500) this.#options.logger.error({ err: error, requestId }, "upgrade failed");
+      if (error.code === "internal")
+        this.#options.logger.error({ err: error, requestId }, "upgrade failed");
       refuse(socket, error, requestId);
     }
     const durationMs = Math.round((performance.now() - startedMs) * 100) / 100;
@@ -100,7 +98,7 @@ export class Upgrades {
     const { pathname } = upgrade.url;
     const [, machineId] = LINE_PATH.exec(pathname) ?? [];
     if (machineId !== undefined && this.#carrier !== undefined) {
-      this.#carrier.accept(upgrade.request, upgrade.socket, upgrade.head, machineId, lineToken(upgrade));
+      this.#carrier.accept(upgrade, machineId, lineToken(upgrade));
       return;
     }
     const [, id, port] = AGENT_PATH.exec(pathname) ?? [];
@@ -114,7 +112,10 @@ export class Upgrades {
     const { request, socket, url } = upgrade;
     const offered = offeredProtocols(request.headers);
     const key =
-      keyFromHeaders(request.headers) ?? offered.key ?? url.searchParams.get("api_key") ?? undefined;
+      keyFromHeaders(request.headers) ??
+      offered.key ??
+      url.searchParams.get("api_key") ??
+      undefined;
     const principal = await this.#options.doorkeeper.admit(key, this.#addressOf(request));
     if (request.headers["sec-websocket-key"] === undefined) {
       throw new InsienError("invalid_request", "Sec-WebSocket-Key: is missing");
@@ -124,38 +125,34 @@ export class Upgrades {
     const onGone = () =>
       gone.abort(new InsienError("connection_lost", "The client closed its connection"));
     socket.once("close", onGone);
-    const { lost, joined } = await this.#reachAgent(principal, sandboxIdOf(id), upgrade, path, gone);
+    const { sandboxes } = this.#options.application;
+    const options = { signal: gone.signal };
+    const connector = await sandboxes.connect(principal, sandboxIdOf(id), options);
+    const handshake = { headers: request.headers, offered };
+    const joined = await this.#upgrade(connector, path, handshake, gone.signal);
     socket.off("close", onGone);
     if (socket.destroyed) {
       joined.agent.destroy();
       return;
     }
-    const headers = request.headers;
-    socket.write(switchingProtocols(headers, offered, joined.protocol));
+    socket.write(switchingProtocols(handshake, joined.protocol));
     if (socket instanceof Socket) socket.setNoDelay(true).setTimeout(0);
     if (upgrade.head.length > 0) socket.unshift(upgrade.head);
     if (joined.head.length > 0) joined.agent.unshift(joined.head);
-    this.#track(new Splice(socket, joined.agent, lost, this.#options.limits));
+    this.#track(new Splice(socket, joined.agent, connector.lost, this.#options.limits));
   }
 
-  async #reachAgent(
-    principal: Principal,
-    id: SandboxId,
-    upgrade: Upgrade,
+  async #upgrade(
+    connector: AgentConnector,
     path: string,
-    gone: AbortController,
+    client: ClientHandshake,
+    gone: AbortSignal,
   ) {
-    const connector = await this.#options.application.sandboxes.connect(principal, id, {
-      signal: gone.signal,
-    });
-    const signal = AbortSignal.any([gone.signal, connector.lost]);
+    const signal = AbortSignal.any([gone, connector.lost]);
     const stream = await connector.take({ signal });
-    const { headers } = upgrade.request;
     const options = { timeoutMs: this.#options.limits.handshakeMs, signal };
     try {
-      const offered = offeredProtocols(headers);
-      const joined = await upgradeAgent(stream, path, headers, offered, options);
-      return { lost: connector.lost, joined };
+      return await upgradeAgent(stream, path, client, options);
     } catch (error) {
       stream.destroy();
       throw error;
@@ -179,7 +176,10 @@ export class Upgrades {
 function sandboxIdOf(text: string): SandboxId {
   const id = asSandboxId(text);
   if (id === undefined) {
-    throw new InsienError("invalid_request", "id: must be a sandbox id: lower-case letters and digits");
+    throw new InsienError(
+      "invalid_request",
+      "id: must be a sandbox id: lower-case letters and digits",
+    );
   }
   return id;
 }
@@ -192,7 +192,8 @@ function portOf(text: string): number {
 
 function lineToken({ request }: Upgrade): string {
   const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-  if (token === undefined) throw new InsienError("unauthorized", "A line needs its machine's token");
+  if (token === undefined)
+    throw new InsienError("unauthorized", "A line needs its machine's token");
   return token;
 }
 

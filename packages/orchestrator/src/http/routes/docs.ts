@@ -12,7 +12,12 @@ export function addDocsRoutes(app: App): void {
     method: "GET",
     url: "/openapi.json",
     config: { auth: "open" },
-    schema: { tags, operationId: "openapi", summary: "This API as an OpenAPI 3.1 document", security: [] },
+    schema: {
+      tags,
+      operationId: "openapi",
+      summary: "This API as an OpenAPI 3.1 document",
+      security: [],
+    },
     handler: () => app.swagger(),
   });
 

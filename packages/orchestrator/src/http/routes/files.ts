@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
-import { AGENT_PATHS, fileQuery, sandboxIdParam } from "@insien/protocol";
+import { AGENT_PATHS, InsienError, fileQuery, sandboxIdParam } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { copyBytes } from "../../ws/byte-copy.ts";
@@ -78,31 +78,56 @@ async function download(door: Door, request: FastifyRequest, reply: FastifyReply
   const answer = await downloadFromAgent(connector, { path, headers }, { signal });
   const ends = AbortSignal.any([signal, connector.lost]);
   ends.addEventListener("abort", () => answer.body.destroy(), { once: true });
-  sendDownload(answer, reply);
+  try {
+    sendDownload(answer, reply);
+  } catch (error) {
+    answer.body.destroy();
+    throw error;
+  }
   return reply;
 }
 
-/** Writes the head as Node's server does and the body straight to the socket below it. */
+/**
+ * Writes the head as Node's server does and the body straight to the socket below it: exactly as
+ * many bytes as the head promises, since what came after them would be read as the next answer.
+ */
 function sendDownload({ status, headers, body }: AgentDownload, reply: FastifyReply): void {
-  reply.hijack();
   const { raw } = reply;
-  const length = Number(headers["content-length"] ?? 0);
+  const limitBytes = bodyLength(status, headers);
   const type = { "content-type": "application/octet-stream" };
   const all = { ...reply.getHeaders(), ...type, ...picked(headers, ANSWER_HEADERS) };
   for (const [name, value] of Object.entries(all)) {
     if (value !== undefined) raw.setHeader(name, value);
   }
+  reply.hijack();
   raw.writeHead(status).flushHeaders();
-  let passed = 0;
+  if (limitBytes === 0) {
+    raw.end();
+    body.destroy();
+    return;
+  }
   // A request that was sent ahead of its turn has no socket yet; its response holds the bytes.
-  const letGo = copyBytes(body, raw.socket ?? raw, (chunk) => (passed += chunk.length));
+  const letGo = copyBytes(body, raw.socket ?? raw, {
+    limitBytes,
+    onLimit: () => {
+      raw.end();
+      body.destroy();
+    },
+  });
   body.resume();
-  body.once("end", () => (passed === length ? raw.end() : raw.destroy()));
+  body.once("end", () => body.destroy());
   body.once("close", () => {
     letGo();
     // Fewer bytes than were promised: only the connection's end can say so.
-    if (passed < length) raw.destroy();
+    if (!raw.writableEnded) raw.destroy();
   });
+}
+
+function bodyLength(status: number, headers: Record<string, string>): number {
+  const length = /^\d+$/.exec(headers["content-length"] ?? "")?.[0];
+  if (status === 304) return 0;
+  if (length !== undefined && (status === 200 || status === 206)) return Number(length);
+  throw new InsienError("internal", `The agent answered a download with status ${status}`);
 }
 
 async function inspect(door: Door, request: FastifyRequest, reply: FastifyReply) {
@@ -119,7 +144,7 @@ async function upload(door: Door, request: FastifyRequest, reply: FastifyReply) 
   const options = { method: "PUT", path, headers, signal };
   const response = await requestAgent(connector, options, (toAgent) => {
     // A failure on either side ends both, and is told by the request's own error event.
-    pipeline(request.raw, toAgent).catch((error: Error) => toAgent.destroy(error));
+    pipeline(request.raw, toAgent).catch(() => toAgent.destroy());
   });
   // An agent that refuses has stopped reading; the rest of the upload must not hold its connection.
   if ((response.statusCode ?? 0) >= 400) void reply.header("connection", "close");
@@ -135,7 +160,7 @@ async function way(door: Door, request: FastifyRequest, reply: FastifyReply) {
   const search = new URLSearchParams({ path: query.path });
   if (query.mode !== undefined) search.set("mode", query.mode);
   if (query.user !== undefined) search.set("user", query.user);
-  return { connector, path: `${AGENT_PATHS.files}?${search}`, signal };
+  return { connector, path: `${AGENT_PATHS.files}?${search.toString()}`, signal };
 }
 
 async function relay(response: IncomingMessage, request: FastifyRequest, reply: FastifyReply) {
@@ -154,7 +179,7 @@ function picked(headers: IncomingHttpHeaders, names: readonly string[]): Record<
   return found;
 }
 
-/** Ends a transfer that moves no byte for too long; the socket's own timer counts both directions. */
+/** Ends a transfer that moves no byte for too long; the socket's timer counts both directions. */
 function giveUpWhenIdle(socket: Socket, reply: FastifyReply, transferIdleMs: number): void {
   const giveUp = () => socket.destroy();
   socket.setTimeout(transferIdleMs, giveUp);
