@@ -13,7 +13,7 @@ export const MIB = 1024 ** 2;
 
 /** One benchmark run's hold on the host; what it made is removed with it. */
 export class Host implements AsyncDisposable {
-  /** The image of our sandboxes and of the baselines' containers alike. */
+  /** The default template's image, for the baselines' containers too. */
   readonly image: string;
   readonly directory: string;
   readonly #containers: string[] = [];

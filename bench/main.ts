@@ -6,7 +6,7 @@
  *     npm run bench -- --json                         the report as JSON on stdout
  */
 import { parseArgs } from "node:util";
-import { BASE_IMAGE, prepareBaseImage } from "../scripts/base-image.ts";
+import { prepareBaseImage } from "../scripts/base-image.ts";
 import { dockerAnswers } from "../scripts/machine/docker-daemon.mjs";
 import { findProgram } from "../scripts/machine/apt.mjs";
 import type { Benchmark } from "./benchmark.ts";
@@ -50,9 +50,7 @@ if (unknown.length > 0) {
 const tell = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
 const present = { docker: await dockerAnswers(), bwrap: findProgram("bwrap") !== undefined };
 
-if (present.docker) await prepareBaseImage();
-
-await using host = await Host.open(process.env["AGENT_IMAGE"] ?? BASE_IMAGE);
+await using host = await Host.open((await prepareBaseImage()) ?? "none");
 const report = newReport({ image: host.image, runs });
 
 for (const benchmark of BENCHMARKS) {

@@ -26,7 +26,7 @@ export class Product implements AsyncDisposable {
 
   static async start(host: Host, options: ProductOptions): Promise<Product> {
     const poolMaximum = String(options.poolSize ?? 0);
-    const env = { AGENT_IMAGE: host.image, INSIEN_POOL_MAXIMUM: poolMaximum, ...options.env };
+    const env = { INSIEN_POOL_MAXIMUM: poolMaximum, ...options.env };
     const product = new Product(host, await startServer({ ...options, env }), options);
     await product.settled();
     return product;
