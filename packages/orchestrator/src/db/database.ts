@@ -85,10 +85,8 @@ async function assemble(
   serverPid: () => number | undefined,
   closeServer: () => Promise<void>,
 ): Promise<Database> {
-  const close = async (): Promise<void> => {
-    await connection.pool.end();
-    await closeServer();
-  };
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => (closed ??= connection.pool.end().then(closeServer));
   try {
     await migrate(connection);
   } catch (error) {
