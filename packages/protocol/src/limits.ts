@@ -57,6 +57,16 @@ export const LIMITS = {
   lineTakeMs: limit(5 * SECOND, "How long a request waits for a parked connection."),
   lineReconnectMs: limit(1 * SECOND, "The longest pause between two dials of an agent that lost its orchestrator."),
   lineHeartbeatMs: limit(5 * SECOND, "A line silent for three of these is taken for dead."),
+  lineConnections: limit(1_024, "Of one machine at once; more than its RPC connections, ports and transfers together need."),
+  lineParkedConnections: limit(32, "Kept for one machine, though its agent keeps few: an agent that dials without end is not trusted."),
+  lineAnswerMs: limit(10 * SECOND, "For an agent to answer its orchestrator's own requests."),
+  lineAnswerBytes: limit(64 * KiB, "Of such an answer; it is a few words."),
+  controlEventBytes: limit(256 * KiB, "One event of an agent; the longest names a command with its arguments."),
+  controlEventsPerSecond: limit(5_000, "Of one agent; a command is three events. Past it the agent waits."),
+  controlBytesPerSecond: limit(4 * MiB, "Of one agent's events."),
+  recordedArguments: limit(32, "Of a command in its event; enough to tell commands apart."),
+  recordedArgumentCharacters: limit(256, "Of each of these; arguments can be megabytes."),
+  recordedEventsPerMinute: limit(6_000, "Of one sandbox's commands; the rest is counted in one record, so that no sandbox fills the database."),
   machineLostMs: limit(1500, "How long a line may be gone before the machine is examined and, if gone, failed."),
 
   // REST

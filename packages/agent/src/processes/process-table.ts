@@ -114,8 +114,11 @@ export class ProcessTable {
   }
 
   #reportStart(process: RunningProcess): void {
-    const { processId, command, cwd, user, background, startedAt } = process.info();
+    const { processId, cwd, user, background, startedAt, ...info } = process.info();
     const at = startedAt;
+    const command = info.command
+      .slice(0, LIMITS.recordedArguments.value)
+      .map((argument) => argument.slice(0, LIMITS.recordedArgumentCharacters.value));
     this.#options.report({ type: "started", processId, command, cwd, user, background, at });
   }
 

@@ -1,20 +1,25 @@
-import type { AgentEvent, SandboxId } from "@insien/protocol";
+import { type AgentEvent, InsienError, LIMITS, type SandboxId } from "@insien/protocol";
 import type { Logger } from "pino";
-import type { EventRows, NewEvent } from "../db/index.ts";
+import type { EventRows } from "../db/index.ts";
+import { type ExecutionEvent, executionEvent } from "./execution-event.ts";
 
 /** Commands may start by the hundred in a second; what is recorded of them is written in batches. */
 const FLUSH_MS = 200;
 const PENDING_MAX = 10_000;
-/** Arguments can be megabytes; the record keeps enough of them to tell commands apart. */
-const ARGUMENT_CHARS = 256;
-const ARGUMENTS_MAX = 32;
+const MINUTE_MS = 60_000;
 
-type ExecutionEvent = NewEvent & { sandboxId: SandboxId };
+/** What one sandbox had recorded since the minute began. */
+interface Share {
+  recorded: number;
+  left: number;
+}
 
 /** Writes what agents report of commands into the sandboxes' event streams. */
 export class ExecutionRecord implements AsyncDisposable {
   readonly #events: EventRows;
   readonly #log: Logger;
+  readonly #shares = new Map<SandboxId, Share>();
+  readonly #minute: NodeJS.Timeout;
   #pending: ExecutionEvent[] = [];
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -23,11 +28,29 @@ export class ExecutionRecord implements AsyncDisposable {
   constructor(events: EventRows, log: Logger) {
     this.#events = events;
     this.#log = log;
+    this.#minute = setInterval(() => this.#beginMinute(), MINUTE_MS).unref();
   }
 
   add(sandboxId: SandboxId, event: AgentEvent): void {
-    const record = toRecord(sandboxId, event);
+    const record = executionEvent(sandboxId, event);
     if (record === undefined) return;
+    const share = this.#shares.get(sandboxId) ?? { recorded: 0, left: 0 };
+    this.#shares.set(sandboxId, share);
+    if (share.recorded >= LIMITS.recordedEventsPerMinute.value) share.left += 1;
+    else {
+      share.recorded += 1;
+      this.#push(record);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#minute);
+    this.#beginMinute();
+    this.#flush();
+    await this.#writing;
+  }
+
+  #push(record: ExecutionEvent): void {
     if (this.#pending.length >= PENDING_MAX) {
       this.#dropped += 1;
       return;
@@ -36,46 +59,42 @@ export class ExecutionRecord implements AsyncDisposable {
     this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#flush();
-    await this.#writing;
+  /** Says in the stream of events itself that some are missing, and how many. */
+  #beginMinute(): void {
+    for (const [sandboxId, { left }] of this.#shares) {
+      if (left > 0) this.#push({ sandboxId, type: "command.unrecorded", data: { events: left } });
+    }
+    this.#shares.clear();
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const batch = this.#pending.splice(0);
-    if (batch.length === 0) return;
-    this.#writing = this.#writing.then(async () => {
-      try {
-        await this.#events.appendAll(batch);
-        if (this.#dropped > 0) this.#log.warn({ dropped: this.#dropped }, "execution records were dropped while the database was slow");
-        this.#dropped = 0;
-      } catch (error) {
-        this.#log.warn({ err: error, waiting: batch.length }, "execution records could not be written; trying again");
-        this.#pending.unshift(...batch.slice(0, PENDING_MAX - this.#pending.length));
-        this.#timer ??= setTimeout(() => this.#flush(), 10 * FLUSH_MS);
+    if (batch.length > 0) this.#writing = this.#writing.then(() => this.#write(batch));
+  }
+
+  async #write(batch: ExecutionEvent[]): Promise<void> {
+    try {
+      await this.#events.appendAll(batch);
+      if (this.#dropped > 0) {
+        const dropped = this.#dropped;
+        this.#log.warn({ dropped }, "execution records were dropped while the database was slow");
       }
-    });
+      this.#dropped = 0;
+    } catch (error) {
+      const waiting = batch.length;
+      // What the database refuses today it refuses tomorrow, and everyone's records behind it.
+      if (!(error instanceof InsienError && error.code === "database_unavailable")) {
+        this.#log.error({ err: error, waiting }, "execution records were refused and are lost");
+        return;
+      }
+      this.#log.warn(
+        { err: error, waiting },
+        "execution records could not be written; trying again",
+      );
+      this.#pending.unshift(...batch.slice(0, PENDING_MAX - this.#pending.length));
+      this.#timer ??= setTimeout(() => this.#flush(), 10 * FLUSH_MS);
+    }
   }
-}
-
-function toRecord(sandboxId: SandboxId, event: AgentEvent): ExecutionEvent | undefined {
-  if (event.type === "started") {
-    const command = event.command.slice(0, ARGUMENTS_MAX).map((argument) => argument.slice(0, ARGUMENT_CHARS));
-    const { processId, cwd, user, background } = event;
-    const data = { processId, command, cwd, user, background };
-    return { sandboxId, type: "command.started", at: instant(event.at), data };
-  }
-  if (event.type === "ended") {
-    const { type: _type, at, ...data } = event;
-    return { sandboxId, type: "command.ended", at: instant(at), data };
-  }
-  return undefined;
-}
-
-/** The agent's clock is not trusted to be a time at all. */
-function instant(text: string): Date {
-  const at = new Date(text);
-  return Number.isNaN(at.getTime()) ? new Date() : at;
 }

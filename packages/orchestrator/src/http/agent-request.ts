@@ -1,5 +1,6 @@
 import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from "node:http";
 import { type ErrorBody, InsienError, isErrorCode } from "@insien/protocol";
+import { agentError } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 
 /** How much of an agent's refusal is read. */
@@ -50,20 +51,15 @@ export async function agentRefusal(response: IncomingMessage): Promise<InsienErr
 /** The error in an agent's answer. The agent is not trusted: its codes must be in the table. */
 export function refusalFrom(status: number, body: string): InsienError {
   const error = parsedError(body);
-  if (!isErrorCode(error?.code)) {
+  if (error === undefined || !isErrorCode(error.code)) {
     return new InsienError("internal", `The agent answered with status ${status}`);
   }
-  const { details } = error;
-  return new InsienError(
-    error.code,
-    String(error.message),
-    details === undefined ? {} : { details },
-  );
+  return agentError(error);
 }
 
 function parsedError(body: string): ErrorBody | undefined {
   try {
-    return (JSON.parse(body) as { error?: ErrorBody }).error;
+    return (JSON.parse(body) as { error?: ErrorBody } | null)?.error ?? undefined;
   } catch {
     return undefined;
   }

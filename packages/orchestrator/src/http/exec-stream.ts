@@ -7,10 +7,10 @@ import {
   LIMITS,
   type RpcServerFrame,
   decodeFrame,
-  isErrorCode,
   newId,
 } from "@insien/protocol";
 import { WebSocket } from "ws";
+import { agentError, parseFrame } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import { asInsienError } from "./error-answer.ts";
 import type { LineStream } from "./line-stream.ts";
@@ -66,6 +66,7 @@ export class ExecStream {
       createConnection: () => stream as never,
       perMessageDeflate: false,
       maxPayload: LIMITS.rpcFrameBytes.value,
+      handshakeTimeout: LIMITS.handshakeMs.value,
     });
     this.#socket = socket;
     socket.on("error", (cause) => {
@@ -76,8 +77,12 @@ export class ExecStream {
       this.#done.reject(new InsienError("connection_lost", "The sandbox's agent went away"));
     });
     socket.on("message", (data: Buffer, isBinary) => {
-      if (isBinary) this.#onOutput(data);
-      else this.#onFrame(JSON.parse(String(data)) as RpcServerFrame, body);
+      try {
+        if (isBinary) this.#onOutput(data);
+        else this.#onFrame(parseFrame(String(data)) as RpcServerFrame, body);
+      } catch (error) {
+        this.#done.reject(error);
+      }
     });
     socket.on("open", () => socket.send(JSON.stringify(startRequest(body))));
   }
@@ -102,13 +107,11 @@ export class ExecStream {
       case "exit":
         this.#finish(frame);
         break;
-      case "error": {
+      case "error":
         // Input that came too late for a command that ended is no failure of the command.
         if (this.#processId !== undefined) break;
-        const code = isErrorCode(frame.error.code) ? frame.error.code : "internal";
-        this.#done.reject(new InsienError(code, String(frame.error.message)));
+        this.#done.reject(agentError(frame.error));
         break;
-      }
       default:
         // Answers to the input and the kill, which nobody waits for.
         break;

@@ -13,10 +13,28 @@ import {
 import { WebSocket } from "ws";
 import type { AgentConnector } from "./agent-connector.ts";
 
+interface Frame {
+  id?: string;
+  type: string;
+  error?: ErrorBody;
+}
+
+/** Throws `internal` for what no agent of ours would send; the agent is not trusted to be one. */
+export function parseFrame(text: string): Frame {
+  try {
+    const frame: unknown = JSON.parse(text);
+    if (typeof frame === "object" && frame !== null && "type" in frame) return frame as Frame;
+  } catch {
+    // Told below, as any other frame that is none.
+  }
+  throw new InsienError("internal", "The sandbox's agent sent something that is no frame");
+}
+
 /** An error that the agent sent; a code we do not know (the agent is not trusted) becomes `internal`. */
 export function agentError(body: ErrorBody): InsienError {
   const code = isErrorCode(body.code) ? body.code : "internal";
-  return new InsienError(code, String(body.message), body.details === undefined ? {} : { details: body.details });
+  const message = typeof body.message === "string" ? body.message : "The agent gave no reason";
+  return new InsienError(code, message, body.details === undefined ? {} : { details: body.details });
 }
 
 /**
@@ -34,6 +52,7 @@ export async function callAgent<Type extends RpcType>(
     createConnection: () => stream as never,
     perMessageDeflate: false,
     maxPayload: 4 * LIMITS.rpcFrameBytes.value,
+    handshakeTimeout: LIMITS.handshakeMs.value,
   });
   const signals = [options.signal, connector.lost].filter((each) => each !== undefined);
   const signal = AbortSignal.any(signals);
@@ -46,7 +65,9 @@ export async function callAgent<Type extends RpcType>(
     return await answerTo<Type>(socket, id, signal);
   } catch (error) {
     if (connector.lost.aborted) throw connector.lost.reason;
-    throw error;
+    options.signal?.throwIfAborted();
+    if (error instanceof InsienError) throw error;
+    throw new InsienError("connection_lost", "The connection to the sandbox's agent broke", { cause: error });
   } finally {
     signal.removeEventListener("abort", abort);
     socket.on("error", () => undefined);
@@ -58,10 +79,14 @@ function answerTo<Type extends RpcType>(socket: WebSocket, id: string, signal: A
   return new Promise((resolve, reject) => {
     socket.on("message", (data, isBinary) => {
       if (isBinary) return;
-      const frame = JSON.parse(String(data)) as { id?: string; type: string; error?: ErrorBody };
-      if (frame.id !== id) return;
-      if (frame.type === "error" && frame.error !== undefined) reject(agentError(frame.error));
-      else resolve(frame as unknown as RpcAnswers[Type]);
+      try {
+        const frame = parseFrame(String(data));
+        if (frame.id !== id) return;
+        if (frame.type === "error" && frame.error !== undefined) reject(agentError(frame.error));
+        else resolve(frame as unknown as RpcAnswers[Type]);
+      } catch (error) {
+        reject(error);
+      }
     });
     socket.once("error", reject);
     socket.once("close", () => {

@@ -1,9 +1,9 @@
 import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { type IncomingMessage, Server as HttpServer, createServer as createHttpServer } from "node:http";
-import { type Server as NetServer, createServer as createNetServer } from "node:net";
+import { type Server as NetServer, type Socket, createServer as createNetServer } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { InsienError, LINE_UPGRADE, type MachineId, asMachineId } from "@insien/protocol";
+import { InsienError, LIMITS, LINE_UPGRADE, type MachineId, asMachineId } from "@insien/protocol";
 import { LineTokens } from "./line-token.ts";
 import { MachineLine } from "./machine-line.ts";
 
@@ -20,6 +20,8 @@ export class LineServer implements AsyncDisposable {
   readonly #tokens: LineTokens;
   readonly #lines = new Map<MachineId, { line: MachineLine; server: NetServer }>();
   readonly #http: HttpServer;
+  /** Connections that have not said what they want yet, each with the clock that ends it. */
+  readonly #greeted = new WeakMap<Duplex, NodeJS.Timeout>();
 
   constructor(options: { dataDirectory: string; jwtSecret: string }) {
     this.#directory = join(options.dataDirectory, "lines");
@@ -43,7 +45,8 @@ export class LineServer implements AsyncDisposable {
     const existing = this.get(machineId);
     if (existing !== undefined) return existing;
     const line = new MachineLine(machineId);
-    const server = createNetServer((socket) => this.#http.emit("connection", socket));
+    const server = createNetServer((socket) => this.#greet(socket));
+    server.maxConnections = LIMITS.lineConnections.value;
     this.#lines.set(machineId, { line, server });
     try {
       await this.#listen(machineId, server);
@@ -111,8 +114,17 @@ export class LineServer implements AsyncDisposable {
     await chmod(directory, 0o755);
   }
 
+  /** The HTTP server's own clock runs only while it listens itself. */
+  #greet(socket: Socket): void {
+    const timer = setTimeout(() => socket.destroy(), LIMITS.requestHeadersMs.value);
+    this.#greeted.set(socket, timer);
+    socket.once("close", () => clearTimeout(timer));
+    this.#http.emit("connection", socket);
+  }
+
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on("error", () => socket.destroy());
+    clearTimeout(this.#greeted.get(socket));
     const machineId = asMachineId(LINE_PATH.exec(request.url ?? "")?.[1] ?? "");
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
     if (request.headers.upgrade !== LINE_UPGRADE || machineId === undefined || token === undefined) {

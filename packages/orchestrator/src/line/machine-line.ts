@@ -1,11 +1,18 @@
 import { EventEmitter, once } from "node:events";
-import { type IncomingMessage, request as httpRequest } from "node:http";
-import { createInterface } from "node:readline";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { json } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AGENT_PATHS, type AgentEvent, type BindRequest, InsienError, LIMITS, type MachineId } from "@insien/protocol";
 import type { AgentConnector } from "./agent-connector.ts";
+import { openStream, post } from "./control-requests.ts";
+import { jsonLines } from "./json-lines.ts";
 import { ParkedConnections, ParkedHttpAgent } from "./parked-connections.ts";
+
+const CONTROL_BOUNDS = {
+  lineBytes: LIMITS.controlEventBytes.value,
+  linesPerSecond: LIMITS.controlEventsPerSecond.value,
+  bytesPerSecond: LIMITS.controlBytesPerSecond.value,
+};
 
 interface LineEvents {
   /** The agent answers: its first words, again after each reconnection. */
@@ -80,7 +87,14 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
 
   /** Makes a warm machine a sandbox's, or gives a running one a new environment. */
   async bind(request: BindRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
-    await this.#post(AGENT_PATHS.bind, request, options);
+    try {
+      await post(this.httpAgent, AGENT_PATHS.bind, request, options);
+    } catch (error) {
+      if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
+      options.signal?.throwIfAborted();
+      if (error instanceof InsienError) throw error;
+      throw new InsienError("agent_unreachable", "The agent did not take its settings", { cause: error });
+    }
   }
 
   /** Declares the machine gone: everything that waits or streams ends with `reason`. */
@@ -94,8 +108,9 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
 
   async #openControl(): Promise<void> {
     this.#control = "opening";
+    const startedAt = performance.now();
     try {
-      const response = await this.#get(AGENT_PATHS.events);
+      const response = await openStream(this.httpAgent, AGENT_PATHS.events);
       this.#controlStream = response;
       await this.#readControl(response);
     } catch {
@@ -106,16 +121,27 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
       this.#controlStream = undefined;
       this.#running = { commands: 0, terminals: 0 };
       if (wasOpen) this.emit("down");
-      if (this.#connections.count > 0 && !this.#lost.signal.aborted) void this.#openControl();
+      void this.#openControlAgain(performance.now() - startedAt);
     }
+  }
+
+  /** An agent that breaks each stream at once is asked once a second, not in a tight circle. */
+  async #openControlAgain(livedMs: number): Promise<void> {
+    const pauseMs = LIMITS.lineReconnectMs.value;
+    if (livedMs < pauseMs) {
+      this.#control = "opening";
+      await sleep(pauseMs, undefined, { signal: this.lost }).catch(() => undefined);
+      this.#control = "closed";
+    }
+    if (this.#connections.count > 0 && !this.#lost.signal.aborted) void this.#openControl();
   }
 
   async #readControl(response: IncomingMessage): Promise<void> {
     const silence = setTimeout(() => response.destroy(), 3 * LIMITS.lineHeartbeatMs.value);
     try {
-      for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+      for await (const event of jsonLines(response, CONTROL_BOUNDS)) {
         silence.refresh();
-        this.#onControl(JSON.parse(line) as AgentEvent);
+        this.#onControl(event as AgentEvent);
       }
     } finally {
       clearTimeout(silence);
@@ -137,49 +163,5 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
 
   get hello(): Extract<AgentEvent, { type: "hello" }> | undefined {
     return this.#hello;
-  }
-
-  #get(path: string): Promise<IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      const request = httpRequest({ agent: this.httpAgent, path, host: "agent" });
-      request.once("response", (response) => {
-        if (response.statusCode === 200) resolve(response);
-        else reject(new InsienError("internal", `The agent answered ${response.statusCode} to ${path}`));
-      });
-      request.once("error", reject);
-      request.end();
-    });
-  }
-
-  #post(path: string, body: unknown, options: { signal?: AbortSignal }): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const text = JSON.stringify(body);
-      const request = httpRequest({
-        agent: this.httpAgent,
-        method: "POST",
-        path,
-        host: "agent",
-        headers: { "content-type": "application/json", "content-length": Buffer.byteLength(text) },
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      request.once("response", (response) => {
-        if (response.statusCode === 204) {
-          response.resume();
-          resolve(undefined);
-          return;
-        }
-        json(response).then(
-          (answer) => {
-            if (response.statusCode === 200) resolve(answer);
-            else reject(new InsienError("internal", `The agent answered ${response.statusCode} to ${path}`, { cause: answer }));
-          },
-          reject,
-        );
-      });
-      request.once("error", (error) => {
-        reject(this.#lost.signal.aborted ? this.#lost.signal.reason : error);
-      });
-      request.end(text);
-    });
   }
 }

@@ -22,6 +22,10 @@ export class ParkedConnections {
       waiter.resolve(stream);
       return;
     }
+    if (this.#parked.length >= LIMITS.lineParkedConnections.value) {
+      stream.destroy();
+      return;
+    }
     this.#parked.push(stream);
     const forget = () => {
       const index = this.#parked.indexOf(stream);

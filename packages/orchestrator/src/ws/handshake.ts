@@ -43,7 +43,7 @@ export function upgradeAgent(
       resolve({ protocol: response.headers["sec-websocket-protocol"], agent, head });
     });
     request.once("response", (response) => {
-      void agentRefusal(response).then(reject);
+      agentRefusal(response).then(reject, reject);
     });
     request.once("error", (error) => {
       const reason: unknown = options.signal.aborted ? options.signal.reason : undefined;

@@ -1,0 +1,61 @@
+import { type AgentEvent, LIMITS, type SandboxId } from "@insien/protocol";
+import type { NewEvent } from "../db/index.ts";
+
+export type ExecutionEvent = NewEvent & { sandboxId: SandboxId };
+
+const CHARACTERS = LIMITS.recordedArgumentCharacters.value;
+/** An agent's clock may be wrong, but not by more than this to be believed. */
+const CLOCK_TOLERANCE_MS = 24 * 3600 * 1000;
+
+/**
+ * What is recorded of an agent's event; `undefined` for what is not recorded. The agent is not
+ * trusted: only known fields are taken, of their own type, bounded, and in characters that every
+ * database stores.
+ */
+export function executionEvent(
+  sandboxId: SandboxId,
+  event: AgentEvent,
+): ExecutionEvent | undefined {
+  if (event.type !== "started" && event.type !== "ended") return undefined;
+  const from: Record<string, unknown> = { ...event };
+  const data = event.type === "started" ? startedData(from) : endedData(from);
+  return { sandboxId, type: `command.${event.type}`, at: instant(from["at"]), data };
+}
+
+function startedData(from: Record<string, unknown>): Record<string, unknown> {
+  const { command, background } = from;
+  const words: unknown[] = Array.isArray(command) ? command : [];
+  return {
+    processId: text(from["processId"]),
+    command: words.slice(0, LIMITS.recordedArguments.value).map((word) => text(word)),
+    cwd: text(from["cwd"], LIMITS.pathBytes.value),
+    user: text(from["user"]),
+    background: background === true,
+  };
+}
+
+function endedData(from: Record<string, unknown>): Record<string, unknown> {
+  const { signal, error } = from;
+  const data: Record<string, unknown> = { processId: text(from["processId"]) };
+  for (const name of ["exitCode", "durationMs", "stdoutBytes", "stderrBytes"]) {
+    if (typeof from[name] === "number") data[name] = from[name];
+  }
+  if (signal !== undefined) data["signal"] = text(signal);
+  if (typeof error === "object" && error !== null) {
+    const { code, message } = error as Record<string, unknown>;
+    data["error"] = { code: text(code), message: text(message, LIMITS.pathBytes.value) };
+  }
+  return data;
+}
+
+/** PostgreSQL stores neither NUL nor half of a surrogate pair. */
+function text(value: unknown, characters = CHARACTERS): string {
+  if (typeof value !== "string") return "";
+  return value.slice(0, characters).replaceAll("\0", "\uFFFD").toWellFormed();
+}
+
+function instant(value: unknown): Date {
+  const now = new Date();
+  const at = typeof value === "string" ? new Date(value) : now;
+  return Math.abs(at.getTime() - now.getTime()) < CLOCK_TOLERANCE_MS ? at : now;
+}
