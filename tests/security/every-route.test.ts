@@ -30,7 +30,8 @@ let victim: Sandbox;
 let calls: Call[];
 
 beforeAll(async () => {
-  server = await startServer({ runtime: "bubblewrap" });
+  // Wrong keys are counted by address; each call here comes from one of its own.
+  server = await startServer({ runtime: "bubblewrap", env: { INSIEN_TRUST_PROXY: "1" } });
   const created = await fetch(`${server.url}/api/v1/keys`, {
     method: "POST",
     headers: { ...server.headers, "content-type": "application/json" },
@@ -49,13 +50,36 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
+/** Bodies that would be accepted, so that it is the owner who is asked for and not the body. */
+const BODIES: [end: string, body: object][] = [
+  ["/exec", { cmd: "true" }],
+  ["/timeout", { ttl_seconds: 60 }],
+];
+const bodyOf = ({ method, path }: Call): string | undefined => {
+  if (!["POST", "PUT", "PATCH"].includes(method)) return undefined;
+  return JSON.stringify(BODIES.find(([end]) => path.endsWith(end))?.[1] ?? {});
+};
+
+let addresses = 0;
+const fromElsewhere = (): Record<string, string> => {
+  addresses += 1;
+  return { "x-forwarded-for": `192.0.2.${addresses % 250}` };
+};
+
 const send = (call: Call, headers: Record<string, string>): Promise<Response> => {
-  const path = call.path.replaceAll(/\{id\}/g, victim.id).replaceAll(/\{[^}]+\}/g, "x1x1x1");
+  const path = call.path
+    .replaceAll(/\{id\}/g, victim.id)
+    .replace("{port}", "8080")
+    .replaceAll(/\{[^}]+\}/g, "x1x1x1");
   const query = path.endsWith("/files") ? "?path=secret.txt" : "";
-  const body = ["POST", "PUT", "PATCH"].includes(call.method) ? "{}" : undefined;
+  const body = bodyOf(call);
   return fetch(`${server.url}${path}${query}`, {
     method: call.method,
-    headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    headers: {
+      ...fromElsewhere(),
+      ...headers,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    },
     ...(body === undefined ? {} : { body }),
   });
 };
@@ -64,13 +88,19 @@ const name = (call: Call): string => `${call.method} ${call.path}`;
 
 describe("every route", () => {
   test("is in the list that the server gives of itself", () => {
-    expect(calls.map(name)).toEqual(expect.arrayContaining(["POST /sandbox/create", "POST /api/v1/sandboxes", "GET /health"]));
+    expect(calls.map(name)).toEqual(
+      expect.arrayContaining(["POST /sandbox/create", "POST /api/v1/sandboxes", "GET /health"]),
+    );
     expect(calls.length).toBeGreaterThan(15);
   });
 
   test("refuses whoever has no key or a wrong one", async () => {
     for (const call of calls) {
-      for (const headers of [{}, { "x-api-key": "insien_wrong" }, { authorization: "Bearer wrong" }]) {
+      for (const headers of [
+        {},
+        { "x-api-key": "insien_wrong" },
+        { authorization: "Bearer wrong" },
+      ]) {
         const { status } = await send(call, headers);
         if (OPEN.has(name(call))) expect(status, name(call)).toBe(200);
         else expect(status, name(call)).toBe(401);
@@ -79,41 +109,61 @@ describe("every route", () => {
   });
 
   test("shows a stranger nothing of a sandbox, not even that it exists", async () => {
-    const aboutSandbox = calls.filter((call) => call.path.includes("{id}") && !call.path.includes("/keys/"));
+    const aboutSandbox = calls.filter(
+      (call) => call.path.includes("{id}") && !call.path.includes("/keys/"),
+    );
     expect(aboutSandbox.length).toBeGreaterThan(8);
     for (const call of aboutSandbox) {
       const answer = await send(call, { "x-api-key": strangerKey });
       const text = await answer.text();
-      // A body that is refused before anyone looked whose sandbox it is says nothing of it either.
-      expect([400, 404], `${name(call)} ${text}`).toContain(answer.status);
+      // Asked for without a WebSocket, its address is refused before anyone looked whose it is.
+      const expected = call.path.startsWith("/agent/") ? 426 : 404;
+      expect(answer.status, `${name(call)} ${text}`).toBe(expected);
       expect(text).not.toContain("the victim's own");
     }
-    const list = await fetch(`${server.url}/api/v1/sandboxes`, { headers: { "x-api-key": strangerKey } });
+    const list = await fetch(`${server.url}/api/v1/sandboxes`, {
+      headers: { "x-api-key": strangerKey },
+    });
     expect(((await list.json()) as { items: unknown[] }).items).toEqual([]);
     expect(await victim.files.read("secret.txt")).toBe("the victim's own");
   });
 
   test("a stranger manages no keys", async () => {
-    const headers = { "x-api-key": strangerKey, "content-type": "application/json" };
-    const made = await fetch(`${server.url}/api/v1/keys`, { method: "POST", headers, body: JSON.stringify({ name: "more", admin: true }) });
+    const headers = {
+      ...fromElsewhere(),
+      "x-api-key": strangerKey,
+      "content-type": "application/json",
+    };
+    const made = await fetch(`${server.url}/api/v1/keys`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ name: "more", admin: true }),
+    });
     expect(made.status).toBe(403);
     const list = await fetch(`${server.url}/api/v1/keys`, { headers });
     const { items } = (await list.json()) as { items: { owner_id: string }[] };
     expect(new Set(items.map((item) => item.owner_id)).size).toBeLessThanOrEqual(1);
   });
 
-  test.each(["/agent/ID", "/agent/ID/ports/22", "/line/ID"])("WebSocket %s lets nobody in who may not", async (path) => {
-    const status = (headers: Record<string, string>, base: string) =>
-      new Promise<number | "open">((resolve) => {
-        const socket = new WebSocket(`${base}${path.replace("ID", victim.id)}`, { headers });
-        socket.once("open", () => resolve("open"));
-        socket.once("unexpected-response", (_request, response) => resolve(response.statusCode ?? 0));
-        socket.once("error", () => undefined);
-      });
-    for (const base of [server.url.replace("http", "ws"), server.webSocketUrl]) {
-      expect(await status({}, base)).toBe(401);
-      expect(await status({ "x-api-key": "wrong" }, base)).toBe(401);
-      expect([401, 404]).toContain(await status({ "x-api-key": strangerKey }, base));
-    }
-  });
+  test.each(["/agent/ID", "/agent/ID/ports/22", "/line/ID"])(
+    "WebSocket %s lets nobody in who may not",
+    async (path) => {
+      const status = (headers: Record<string, string>, base: string) =>
+        new Promise<number | "open">((resolve) => {
+          const socket = new WebSocket(`${base}${path.replace("ID", victim.id)}`, {
+            headers: { ...fromElsewhere(), ...headers },
+          });
+          socket.once("open", () => resolve("open"));
+          socket.once("unexpected-response", (_request, response) =>
+            resolve(response.statusCode ?? 0),
+          );
+          socket.once("error", () => undefined);
+        });
+      for (const base of [server.url.replace("http", "ws"), server.webSocketUrl]) {
+        expect(await status({}, base)).toBe(401);
+        expect(await status({ "x-api-key": "wrong" }, base)).toBe(401);
+        expect([401, 404]).toContain(await status({ "x-api-key": strangerKey }, base));
+      }
+    },
+  );
 });
