@@ -29,6 +29,8 @@ export const ERRNO = {
 } as const;
 
 const O_CLOEXEC = 0o2000000;
+const AF_UNIX = 1;
+const SOCK_STREAM_CLOEXEC = 0o2000001;
 const F_SETPIPE_SZ = 1031;
 const MADV_DONTNEED = 4;
 const WNOHANG = 1;
@@ -52,6 +54,7 @@ export function bindLibc() {
     throw new Error(`the agent does not know the processor ${process.arch}`);
 
   const pipe2 = bind("int pipe2(void *fds, int flags)");
+  const socketpair = bind("int socketpair(int domain, int type, int protocol, void *fds)");
   const fcntl = bind("int fcntl(int fd, int command, int value)");
   const write = bind("long write(int fd, const void *bytes, size_t count)");
   const close = bind("int close(int fd)");
@@ -74,6 +77,11 @@ export function bindLibc() {
     /** [read end, write end], closed in children; `undefined` when there are too many descriptors. */
     pipe(): [number, number] | undefined {
       if (pipe2(descriptors, O_CLOEXEC) !== 0) return undefined;
+      return [descriptors[0] ?? -1, descriptors[1] ?? -1];
+    },
+    /** Two ends of one stream, closed in children. */
+    socketPair(): [number, number] | undefined {
+      if (socketpair(AF_UNIX, SOCK_STREAM_CLOEXEC, 0, descriptors) !== 0) return undefined;
       return [descriptors[0] ?? -1, descriptors[1] ?? -1];
     },
     /** May be refused by the kernel's limit for the user; a smaller pipe works as well. */
