@@ -7,6 +7,8 @@ export interface LiveSandbox {
   row: SandboxRecord;
   line: MachineLine;
   lastActivityAt: number;
+  /** Resolves once the machine has the sandbox's name and environment; nothing may run in it before. */
+  bound: Promise<void>;
   release(): void;
 }
 
@@ -27,7 +29,7 @@ export class LiveSandboxes {
     this.#onDown = onDown;
   }
 
-  add(row: SandboxRecord, line: MachineLine): void {
+  add(row: SandboxRecord, line: MachineLine, bound: Promise<void> = Promise.resolve()): void {
     this.remove(row.id);
     const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) => this.#record.add(row.id, event);
     const onDown = () => this.#onDown(line.machineId);
@@ -37,7 +39,7 @@ export class LiveSandboxes {
       line.off("event", onEvent);
       line.off("down", onDown);
     };
-    this.#byId.set(row.id, { row, line, lastActivityAt: row.lastActivityAt.getTime(), release });
+    this.#byId.set(row.id, { row, line, lastActivityAt: row.lastActivityAt.getTime(), bound, release });
     this.#byMachine.set(line.machineId, row.id);
   }
 

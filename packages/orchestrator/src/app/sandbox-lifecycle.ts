@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { InsienError, LIMITS, type MachineId, type SandboxId, newMachineId, newSandboxId } from "@insien/protocol";
+import { type BindRequest, InsienError, LIMITS, type MachineId, type SandboxId, newMachineId, newSandboxId } from "@insien/protocol";
 import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { SandboxChanges, SandboxRecord, SandboxRows } from "../db/index.ts";
@@ -16,6 +16,7 @@ import type { TemplateCatalog } from "./template-catalog.ts";
 /** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
 const AGENT_SILENCE_MS = 30_000;
 const FENCED_RETRIES = 3;
+const HOSTNAME_CHARS = 63;
 
 export interface CreateRequest {
   ownerId: string;
@@ -140,7 +141,11 @@ export class SandboxLifecycle {
   adopt(row: SandboxRecord): Promise<void> {
     return this.#mutex.run(row.id, async () => {
       if (row.machineId === undefined || this.#live.get(row.id) !== undefined) return;
-      this.#live.add(row, await this.#parts.lines.open(row.machineId));
+      const line = await this.#parts.lines.open(row.machineId);
+      // The crash may have come between the row and the binding; binding again does no harm.
+      const bound = line.ready({ timeoutMs: AGENT_SILENCE_MS }).then(() => line.bind(bindRequest(row)));
+      bound.catch((error: unknown) => this.#parts.log.warn({ err: error, sandboxId: row.id }, "an agent did not come back"));
+      this.#live.add(row, line, bound);
       void this.examine(row.machineId);
     });
   }
@@ -194,15 +199,20 @@ export class SandboxLifecycle {
     using _held = this.#parts.factory.hold(machineId);
     const now = new Date();
     const fresh = this.#newRow(id, request, template, { state: "running", machineId, startedAt: now });
+    const bound = line.bind(bindRequest(fresh));
     try {
       const [row] = await Promise.all([
         this.#parts.store.insert(fresh, { type: "sandbox.created", data: { warm: true, template: template.name } }),
-        line.bind({ sandboxId: id, env: request.environment, ...(request.name === undefined ? {} : { hostname: request.name }) }),
-        sameLimits(machine.limits, request.limits) ? undefined : this.#parts.runtime.update(machineId, { limits: request.limits }),
+        sameLimits(machine.limits, request.limits)
+          ? undefined
+          : this.#parts.runtime.update(machineId, { limits: request.limits }),
       ]);
-      this.#live.add(row, line);
+      // The caller learns the id while its machine is still being bound; whoever connects waits.
+      this.#live.add(row, line, bound);
+      bound.catch((error: unknown) => this.fail(id, `It could not be made: ${messageOf(error)}`));
       return row;
     } catch (error) {
+      bound.catch(() => undefined);
       await this.#parts.factory.destroy(machineId, "The sandbox could not be made").catch(() => false);
       await this.#failLocked(id, `It could not be made: ${messageOf(error)}`).catch(() => undefined);
       throw error;
@@ -240,7 +250,7 @@ export class SandboxLifecycle {
     await this.#parts.factory.waitReady(line);
     const [running] = await Promise.all([
       this.#need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
-      line.bind({ sandboxId: row.id, env: row.environment, ...(row.name === undefined ? {} : { hostname: row.name }) }),
+      line.bind(bindRequest(row)),
     ]);
     this.#live.add(running, line);
     this.#live.touch(row.id);
@@ -329,6 +339,11 @@ export class SandboxLifecycle {
       ...over,
     };
   }
+}
+
+function bindRequest({ id, environment, name }: Pick<SandboxRecord, "id" | "environment" | "name">): BindRequest {
+  const hostname = name?.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "").slice(0, HOSTNAME_CHARS);
+  return { sandboxId: id, env: environment, ...(hostname ? { hostname } : {}) };
 }
 
 const expiry = (ttlSeconds: number): Date | undefined =>

@@ -142,6 +142,7 @@ export class SandboxService implements Sandboxes {
     if (live.row.ownerId !== principal.ownerId) throw notFound(id);
     this.#live.touch(id);
     if (!live.line.isUp) await live.line.ready({ timeoutMs: LIMITS.lineTakeMs.value, ...options });
+    await live.bound;
     return live.line;
   }
 
