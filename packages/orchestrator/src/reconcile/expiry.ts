@@ -63,8 +63,8 @@ export class Expiry implements Disposable {
     if (this.#sweeps % DATABASE_SWEEPS === 0) {
       const touched = live.takeTouched();
       await store.touch(touched);
-      for (const row of await store.due(new Date(now), DUE_MAX)) {
-        if (row.nodeId === nodeId && row.state !== "running") this.#end(row.id, "Its time to live was over");
+      for (const row of await store.due(new Date(now), DUE_MAX, { nodeId })) {
+        if (row.state !== "running") this.#end(row.id, "Its time to live was over");
       }
     }
     if (this.#sweeps % PURGE_SWEEPS === 1) await store.purge(new Date(now - this.#parts.retentionMs));

@@ -1,5 +1,6 @@
 import type { MachineId, SandboxId, SandboxState } from "@insien/protocol";
 import type { Machine } from "@insien/runtime";
+import { endOf } from "../app/machine-end.ts";
 
 /** What the database says of one sandbox of this node. */
 export interface Wanted {
@@ -86,10 +87,4 @@ function planSandbox(wanted: Wanted, machine: Machine | undefined): Action | und
         ? undefined
         : { type: "removeMachine", machineId: machine.machineId, reason: "Its sandbox was destroyed" };
   }
-}
-
-/** Why a machine that should run does not, as a sentence for its owner. */
-export function endOf(machine: Machine | undefined): string {
-  if (machine === undefined) return "The machine is gone: it was removed from outside";
-  return `The machine ended: ${machine.exitReason ?? "no reason was given"}`;
 }
