@@ -30,63 +30,248 @@ const row = (
 
 export const ERRORS = {
   // The request itself
-  invalid_request: row(400, "SandboxValidationError", false, "Correct the named field and send the request again."),
-  unauthorized: row(401, "SandboxConnectionError", false, "Send a valid key in the X-API-Key header (SDK: apiKey or INSIEN_API_KEY)."),
+  invalid_request: row(
+    400,
+    "SandboxValidationError",
+    false,
+    "Correct the named field and send the request again.",
+  ),
+  unauthorized: row(
+    401,
+    "SandboxConnectionError",
+    false,
+    "Send a valid key in the X-API-Key header (SDK: apiKey or INSIEN_API_KEY).",
+  ),
   forbidden: row(403, "SandboxOperationError", false, "Use a key that is allowed to do this."),
   route_not_found: row(404, "SandboxNotFoundError", false, "See /docs for the routes there are."),
-  payload_too_large: row(413, "SandboxValidationError", false, "Send less at once; files of any size go through the file upload."),
-  unsupported_media_type: row(415, "SandboxValidationError", false, "Send JSON with the header Content-Type: application/json."),
+  payload_too_large: row(
+    413,
+    "SandboxValidationError",
+    false,
+    "Send less at once; files of any size go through the file upload.",
+  ),
+  unsupported_media_type: row(
+    415,
+    "SandboxValidationError",
+    false,
+    "Send JSON with the header Content-Type: application/json.",
+  ),
   upgrade_required: row(426, "SandboxValidationError", false, "Open this address as a WebSocket."),
-  rate_limited: row(429, "SandboxOperationError", true, "Wait for the seconds given in Retry-After and try again."),
-  quota_exceeded: row(403, "SandboxOperationError", false, "Destroy a sandbox you no longer need or raise the quota named in the message."),
+  rate_limited: row(
+    429,
+    "SandboxOperationError",
+    true,
+    "Wait for the seconds given in Retry-After and try again.",
+  ),
+  quota_exceeded: row(
+    403,
+    "SandboxOperationError",
+    false,
+    "Destroy a sandbox you no longer need or raise the quota named in the message.",
+  ),
 
   // Sandboxes
-  sandbox_not_found: row(404, "SandboxNotFoundError", false, "Check the id; a destroyed sandbox does not come back."),
-  sandbox_state: row(409, "SandboxOperationError", false, "Bring the sandbox to the state the message asks for first."),
-  sandbox_failed: row(410, "SandboxOperationError", false, "Create a new sandbox; the reason this one failed is in the message."),
-  conflict: row(409, "SandboxOperationError", false, "Choose another name or remove the thing that holds it."),
-  template_not_found: row(404, "SandboxNotFoundError", false, "Use a template that exists, or give an image instead."),
-  image_unavailable: row(502, "SandboxOperationError", true, "Check the image's name and that its registry answers."),
-  create_failed: row(500, "SandboxOperationError", true, "Read the reason in the message; `insien doctor` checks the runtime."),
-  capability_missing: row(400, "SandboxOperationError", false, "Choose a runtime that has this capability, or leave the option out."),
-  no_capacity: row(503, "SandboxOperationError", true, "Try again in a moment, or destroy sandboxes to make room."),
+  sandbox_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "Check the id; a destroyed sandbox does not come back.",
+  ),
+  sandbox_state: row(
+    409,
+    "SandboxOperationError",
+    false,
+    "Bring the sandbox to the state the message asks for first.",
+  ),
+  sandbox_failed: row(
+    410,
+    "SandboxOperationError",
+    false,
+    "Create a new sandbox; the reason this one failed is in the message.",
+  ),
+  conflict: row(
+    409,
+    "SandboxOperationError",
+    false,
+    "Choose another name or remove the thing that holds it.",
+  ),
+  template_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "Use a template that exists, or give an image instead.",
+  ),
+  image_unavailable: row(
+    502,
+    "SandboxOperationError",
+    true,
+    "Check the image's name and that its registry answers.",
+  ),
+  create_failed: row(
+    500,
+    "SandboxOperationError",
+    true,
+    "Read the reason in the message; `insien doctor` checks the runtime.",
+  ),
+  capability_missing: row(
+    400,
+    "SandboxOperationError",
+    false,
+    "Choose a runtime that has this capability, or leave the option out.",
+  ),
+  no_capacity: row(
+    503,
+    "SandboxOperationError",
+    true,
+    "Try again in a moment, or destroy sandboxes to make room.",
+  ),
 
   // The machine and its line
-  agent_unreachable: row(503, "SandboxConnectionError", true, "Try again in a moment; the machine is starting or its line is being restored."),
-  machine_lost: row(502, "SandboxConnectionError", false, "The machine ended; create a new sandbox."),
-  connection_lost: row(503, "SandboxConnectionError", true, "Connect again; output is kept and can be resumed at an offset."),
+  agent_unreachable: row(
+    503,
+    "SandboxConnectionError",
+    true,
+    "Try again in a moment; the machine is starting or its line is being restored.",
+  ),
+  machine_lost: row(
+    502,
+    "SandboxConnectionError",
+    false,
+    "The machine ended; create a new sandbox.",
+  ),
+  connection_lost: row(
+    503,
+    "SandboxConnectionError",
+    true,
+    "Connect again; output is kept and can be resumed at an offset.",
+  ),
   timeout: row(504, "SandboxTimeoutError", true, "Raise timeoutMs of this call, or try again."),
 
   // Commands and terminals
-  command_not_found: row(404, "SandboxOperationError", false, "Check the command's name and the sandbox's PATH."),
-  command_timeout: row(408, "SandboxTimeoutError", false, "Raise the command's timeoutMs (0 means no limit)."),
+  command_not_found: row(
+    404,
+    "SandboxOperationError",
+    false,
+    "Check the command's name and the sandbox's PATH.",
+  ),
+  command_timeout: row(
+    408,
+    "SandboxTimeoutError",
+    false,
+    "Raise the command's timeoutMs (0 means no limit).",
+  ),
   command_failed: row(422, "SandboxOperationError", false, "Read the command's stderr."),
-  process_not_found: row(404, "SandboxNotFoundError", false, "List the processes; ended ones are kept only for a while."),
-  terminal_not_found: row(404, "SandboxNotFoundError", false, "List the terminals, or open a new one."),
-  stdin_closed: row(409, "SandboxOperationError", false, "Start the command with stdin open to be able to write to it."),
-  user_not_found: row(400, "SandboxValidationError", false, "Name a user of the sandbox's /etc/passwd, or a number."),
-  limit_reached: row(429, "SandboxOperationError", true, "Close some of the things the message counts."),
+  process_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "List the processes; ended ones are kept only for a while.",
+  ),
+  terminal_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "List the terminals, or open a new one.",
+  ),
+  stdin_closed: row(
+    409,
+    "SandboxOperationError",
+    false,
+    "Start the command with stdin open to be able to write to it.",
+  ),
+  user_not_found: row(
+    400,
+    "SandboxValidationError",
+    false,
+    "Name a user of the sandbox's /etc/passwd, or a number.",
+  ),
+  limit_reached: row(
+    429,
+    "SandboxOperationError",
+    true,
+    "Close some of the things the message counts.",
+  ),
 
   // Files
-  file_not_found: row(404, "SandboxNotFoundError", false, "Check the path; relative paths start at the sandbox's home."),
-  file_exists: row(409, "SandboxOperationError", false, "Remove the target first, or allow overwriting."),
-  is_a_directory: row(400, "SandboxOperationError", false, "Name a file, or use the directory call."),
-  not_a_directory: row(400, "SandboxOperationError", false, "Name a directory, or use the file call."),
-  not_a_file: row(400, "SandboxOperationError", false, "Name a regular file; devices, pipes and sockets are for commands."),
+  file_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "Check the path; relative paths start at the sandbox's home.",
+  ),
+  file_exists: row(
+    409,
+    "SandboxOperationError",
+    false,
+    "Remove the target first, or allow overwriting.",
+  ),
+  is_a_directory: row(
+    400,
+    "SandboxOperationError",
+    false,
+    "Name a file, or use the directory call.",
+  ),
+  not_a_directory: row(
+    400,
+    "SandboxOperationError",
+    false,
+    "Name a directory, or use the file call.",
+  ),
+  not_a_file: row(
+    400,
+    "SandboxOperationError",
+    false,
+    "Name a regular file; devices, pipes and sockets are for commands.",
+  ),
   directory_not_empty: row(409, "SandboxOperationError", false, "Remove recursively."),
-  no_space: row(507, "SandboxOperationError", false, "Remove files in the sandbox, or create it with a larger disk."),
+  no_space: row(
+    507,
+    "SandboxOperationError",
+    false,
+    "Remove files in the sandbox, or create it with a larger disk.",
+  ),
   permission_denied: row(403, "SandboxOperationError", false, "Use another path or another user."),
-  too_many_links: row(400, "SandboxOperationError", false, "The path loops through symbolic links; name the real file."),
-  invalid_path: row(400, "SandboxValidationError", false, "A path is non-empty text without NUL bytes."),
-  range_not_satisfiable: row(416, "SandboxValidationError", false, "Ask for a range inside the file's size."),
+  too_many_links: row(
+    400,
+    "SandboxOperationError",
+    false,
+    "The path loops through symbolic links; name the real file.",
+  ),
+  invalid_path: row(
+    400,
+    "SandboxValidationError",
+    false,
+    "A path is non-empty text without NUL bytes.",
+  ),
+  range_not_satisfiable: row(
+    416,
+    "SandboxValidationError",
+    false,
+    "Ask for a range inside the file's size.",
+  ),
 
   // Ports
-  port_not_listening: row(502, "SandboxOperationError", true, "Start the program that listens on this port in the sandbox, then try again."),
+  port_not_listening: row(
+    502,
+    "SandboxOperationError",
+    true,
+    "Start the program that listens on this port in the sandbox, then try again.",
+  ),
 
   // The server's own parts
-  database_unavailable: row(503, "SandboxOperationError", true, "Try again in a moment; the server reconnects to its database by itself."),
+  database_unavailable: row(
+    503,
+    "SandboxOperationError",
+    true,
+    "Try again in a moment; the server reconnects to its database by itself.",
+  ),
 
-  internal: row(500, "SandboxError", true, "This is a defect in Insien; the server's log has the details under the request id."),
+  internal: row(
+    500,
+    "SandboxError",
+    true,
+    "This is a defect in Insien; the server's log has the details under the request id.",
+  ),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -110,7 +295,11 @@ export class InsienError extends Error {
   readonly code: ErrorCode;
   readonly details: Record<string, unknown> | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { details?: Record<string, unknown>; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { details?: Record<string, unknown>; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details;

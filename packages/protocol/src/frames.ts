@@ -15,7 +15,9 @@ export type FrameKind = keyof typeof FRAME_KINDS;
 
 export const FRAME_HEADER_BYTES = 13;
 
-const KIND_NAMES = new Map(Object.entries(FRAME_KINDS).map(([name, code]) => [code, name as FrameKind]));
+const KIND_NAMES = new Map(
+  Object.entries(FRAME_KINDS).map(([name, code]) => [code, name as FrameKind]),
+);
 
 export interface Frame {
   kind: FrameKind;
@@ -26,7 +28,12 @@ export interface Frame {
 }
 
 /** Writes the 13-byte header at the start of `target`; the payload follows it. */
-export function writeFrameHeader(target: Uint8Array, kind: FrameKind, channel: number, offset: number): void {
+export function writeFrameHeader(
+  target: Uint8Array,
+  kind: FrameKind,
+  channel: number,
+  offset: number,
+): void {
   const view = new DataView(target.buffer, target.byteOffset, FRAME_HEADER_BYTES);
   view.setUint8(0, FRAME_KINDS[kind]);
   view.setUint32(1, channel);
@@ -35,7 +42,12 @@ export function writeFrameHeader(target: Uint8Array, kind: FrameKind, channel: n
   view.setUint32(9, offset >>> 0);
 }
 
-export function encodeFrame(kind: FrameKind, channel: number, offset: number, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+export function encodeFrame(
+  kind: FrameKind,
+  channel: number,
+  offset: number,
+  payload: Uint8Array,
+): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.byteLength);
   writeFrameHeader(frame, kind, channel, offset);
   frame.set(payload, FRAME_HEADER_BYTES);

@@ -15,23 +15,62 @@ const MINUTE = 60 * SECOND;
 
 export const LIMITS = {
   // RPC
-  rpcFrameBytes: limit(16 * MiB, "One text frame is held in memory whole; larger content goes through the file upload."),
-  rpcConnectionsPerSandbox: limit(256, "Each holds one descriptor in the agent and two in the orchestrator."),
-  rpcRequestsInFlight: limit(256, "Per connection; a client that never reads answers cannot queue without end."),
-  sendBufferBytes: limit(1 * MiB, "What may wait in memory for one slow reader before its source is paused."),
+  rpcFrameBytes: limit(
+    16 * MiB,
+    "One text frame is held in memory whole; larger content goes through the file upload.",
+  ),
+  rpcConnectionsPerSandbox: limit(
+    256,
+    "Each holds one descriptor in the agent and two in the orchestrator.",
+  ),
+  rpcRequestsInFlight: limit(
+    256,
+    "Per connection; a client that never reads answers cannot queue without end.",
+  ),
+  sendBufferBytes: limit(
+    1 * MiB,
+    "What may wait in memory for one slow reader before its source is paused.",
+  ),
 
   // Commands
-  outputRingBytes: limit(1 * MiB, "Kept per stream so that a reader that comes back gets what it missed."),
-  collectedOutputBytes: limit(8 * MiB, "Per stream of one `exec` answer; longer output belongs in a stream."),
-  processesPerSandbox: limit(512, "Records in the agent; the kernel's own limit is the sandbox's pids limit."),
-  endedProcessesKept: limit(128, "Ended commands whose exit code and last output can still be asked for."),
-  endedOutputBytes: limit(16 * MiB, "The rings of all ended commands together; the oldest are emptied first."),
-  orphanedCommandMs: limit(1 * MINUTE, "How long a command not started in the background outlives its last reader."),
+  outputRingBytes: limit(
+    1 * MiB,
+    "Kept per stream so that a reader that comes back gets what it missed.",
+  ),
+  collectedOutputBytes: limit(
+    8 * MiB,
+    "Per stream of one `exec` answer; longer output belongs in a stream.",
+  ),
+  processesPerSandbox: limit(
+    512,
+    "Records in the agent; the kernel's own limit is the sandbox's pids limit.",
+  ),
+  endedProcessesKept: limit(
+    128,
+    "Ended commands whose exit code and last output can still be asked for.",
+  ),
+  endedOutputBytes: limit(
+    16 * MiB,
+    "The rings of all ended commands together; the oldest are emptied first.",
+  ),
+  orphanedCommandMs: limit(
+    1 * MINUTE,
+    "How long a command not started in the background outlives its last reader.",
+  ),
   commandLineBytes: limit(128 * KiB, "Linux refuses single arguments above this (MAX_ARG_STRLEN)."),
   environmentBytes: limit(256 * KiB, "All variables of one command or sandbox together."),
-  stdinBufferBytes: limit(1 * MiB, "Input that waits for a command that does not read; past it the sender waits."),
-  drainAfterExitMs: limit(250, "A child left in the background may hold the output open; its parent's exit is not kept waiting longer."),
-  killGraceMs: limit(5 * SECOND, "Between SIGTERM and SIGKILL when a command times out or the sandbox stops."),
+  stdinBufferBytes: limit(
+    1 * MiB,
+    "Input that waits for a command that does not read; past it the sender waits.",
+  ),
+  drainAfterExitMs: limit(
+    250,
+    "A child left in the background may hold the output open; its parent's exit is not kept waiting longer.",
+  ),
+  killGraceMs: limit(
+    5 * SECOND,
+    "Between SIGTERM and SIGKILL when a command times out or the sandbox stops.",
+  ),
 
   // Terminals
   terminalsPerSandbox: limit(64, "Each is a pseudo-terminal and a scrollback in the agent."),
@@ -39,85 +78,193 @@ export const LIMITS = {
   terminalCells: limit(1000, "Rows or columns; the kernel takes 65535, no screen does."),
 
   // Files
-  fileInlineBytes: limit(8 * MiB, "`read` and `write` carry the file inside a JSON frame; larger files stream."),
+  fileInlineBytes: limit(
+    8 * MiB,
+    "`read` and `write` carry the file inside a JSON frame; larger files stream.",
+  ),
   directoryEntries: limit(10_000, "One listing; deeper or wider trees are listed in parts."),
   directoryDepth: limit(64, "A recursive listing's depth."),
   searchMatches: limit(1_000, "One search's answer."),
-  searchMs: limit(20 * SECOND, "A pattern that backtracks without end is stopped; what was found by then is answered."),
-  searchesAtOnce: limit(2, "Each has a thread with its own memory; further ones wait for their turn."),
-  searchLineCharacters: limit(1_000, "Of a matching line's text; generated files have lines of megabytes."),
+  searchMs: limit(
+    20 * SECOND,
+    "A pattern that backtracks without end is stopped; what was found by then is answered.",
+  ),
+  searchesAtOnce: limit(
+    2,
+    "Each has a thread with its own memory; further ones wait for their turn.",
+  ),
+  searchLineCharacters: limit(
+    1_000,
+    "Of a matching line's text; generated files have lines of megabytes.",
+  ),
   searchFileBytes: limit(4 * MiB, "Files above this are not searched; they are rarely text."),
   watchesPerSandbox: limit(64, "Each recursive watch takes one inotify watch per directory."),
-  watchPendingPaths: limit(10_000, "Changed paths not told yet; past it the watcher is told to list again."),
-  watchDirectories: limit(8_192, "Directories under one recursive watch; the kernel's usual total per user."),
+  watchPendingPaths: limit(
+    10_000,
+    "Changed paths not told yet; past it the watcher is told to list again.",
+  ),
+  watchDirectories: limit(
+    8_192,
+    "Directories under one recursive watch; the kernel's usual total per user.",
+  ),
   pathBytes: limit(4096, "Linux's PATH_MAX."),
 
   // Line
   lineSpareConnections: limit(3, "Parked connections each agent keeps ready."),
   lineTakeMs: limit(5 * SECOND, "How long a request waits for a parked connection."),
-  lineReconnectMs: limit(1 * SECOND, "The longest pause between two dials of an agent that lost its orchestrator."),
+  lineReconnectMs: limit(
+    1 * SECOND,
+    "The longest pause between two dials of an agent that lost its orchestrator.",
+  ),
   lineHeartbeatMs: limit(5 * SECOND, "A line silent for three of these is taken for dead."),
-  lineConnections: limit(1_024, "Of one machine at once; more than its RPC connections, ports and transfers together need."),
-  lineParkedConnections: limit(32, "Kept for one machine, though its agent keeps few: an agent that dials without end is not trusted."),
+  lineConnections: limit(
+    1_024,
+    "Of one machine at once; more than its RPC connections, ports and transfers together need.",
+  ),
+  lineParkedConnections: limit(
+    32,
+    "Kept for one machine, though its agent keeps few: an agent that dials without end is not trusted.",
+  ),
   lineAnswerMs: limit(10 * SECOND, "For an agent to answer its orchestrator's own requests."),
   lineAnswerBytes: limit(64 * KiB, "Of such an answer; it is a few words."),
-  controlEventBytes: limit(256 * KiB, "One event of an agent; the longest names a command with its arguments."),
-  controlEventsPerSecond: limit(5_000, "Of one agent; a command is three events. Past it the agent waits."),
+  controlEventBytes: limit(
+    256 * KiB,
+    "One event of an agent; the longest names a command with its arguments.",
+  ),
+  controlEventsPerSecond: limit(
+    5_000,
+    "Of one agent; a command is three events. Past it the agent waits.",
+  ),
   controlBytesPerSecond: limit(4 * MiB, "Of one agent's events."),
   recordedArguments: limit(32, "Of a command in its event; enough to tell commands apart."),
   recordedArgumentCharacters: limit(256, "Of each of these; arguments can be megabytes."),
-  recordedEventsPerMinute: limit(6_000, "Of one sandbox's commands; the rest is counted in one record, so that no sandbox fills the database."),
-  machineLostMs: limit(1500, "How long a line may be gone before the machine is examined and, if gone, failed."),
+  recordedEventsPerMinute: limit(
+    6_000,
+    "Of one sandbox's commands; the rest is counted in one record, so that no sandbox fills the database.",
+  ),
+  machineLostMs: limit(
+    1500,
+    "How long a line may be gone before the machine is examined and, if gone, failed.",
+  ),
 
   // REST
   requestBodyBytes: limit(1 * MiB, "JSON bodies; files do not go through them."),
   requestsPerMinute: limit(6_000, "Per key; ten thousand creates an hour and their commands fit."),
-  failedSignInsPerMinute: limit(30, "Per address; guessing a key of 256 bits stays hopeless and quiet."),
-  rateBuckets: limit(10_000, "Callers whose rate is remembered at once, per kind; the one longest idle is forgotten first."),
+  failedSignInsPerMinute: limit(
+    30,
+    "Per address; guessing a key of 256 bits stays hopeless and quiet.",
+  ),
+  rateBuckets: limit(
+    10_000,
+    "Callers whose rate is remembered at once, per kind; the one longest idle is forgotten first.",
+  ),
   requestHeaderBytes: limit(16 * KiB, "Request line and headers together."),
-  requestHeadersMs: limit(10 * SECOND, "For a request's headers to arrive; a client that dribbles them holds a socket no longer."),
+  requestHeadersMs: limit(
+    10 * SECOND,
+    "For a request's headers to arrive; a client that dribbles them holds a socket no longer.",
+  ),
   requestBodyMs: limit(30 * SECOND, "For a JSON body to arrive."),
-  transferIdleMs: limit(2 * MINUTE, "A file transfer that moves no byte for this long is given up."),
-  keepAliveMs: limit(72 * SECOND, "An idle HTTP connection is kept; longer than the 60 s of common load balancers, which must close first."),
+  transferIdleMs: limit(
+    2 * MINUTE,
+    "A file transfer that moves no byte for this long is given up.",
+  ),
+  keepAliveMs: limit(
+    72 * SECOND,
+    "An idle HTTP connection is kept; longer than the 60 s of common load balancers, which must close first.",
+  ),
   httpConnections: limit(16_384, "Sockets open on one door, WebSockets included."),
   handshakeMs: limit(10 * SECOND, "For the agent to answer a WebSocket upgrade."),
-  closeMs: limit(5 * SECOND, "What running requests and transfers get to finish when the server stops."),
+  closeMs: limit(
+    5 * SECOND,
+    "What running requests and transfers get to finish when the server stops.",
+  ),
   pageSize: limit(200, "Sandboxes in one page of a list."),
   metadataBytes: limit(16 * KiB, "A sandbox's metadata as JSON."),
 
   // SDK
-  sdkRequestMs: limit(30 * SECOND, "How long one request waits for its answer unless the caller says otherwise."),
-  sdkReconnectMs: limit(MINUTE, "How long a stream tries to find its sandbox again; an orchestrator restarts in less."),
+  sdkRequestMs: limit(
+    30 * SECOND,
+    "How long one request waits for its answer unless the caller says otherwise.",
+  ),
+  sdkReconnectMs: limit(
+    MINUTE,
+    "How long a stream tries to find its sandbox again; an orchestrator restarts in less.",
+  ),
   sdkRetryMs: limit(1 * SECOND, "The longest pause between two attempts to connect again."),
-  sdkHeartbeatMs: limit(10 * SECOND, "A connection silent for three of these, though asked, is taken for dead."),
-  sdkIdleConnections: limit(4, "Connections kept open for the next command; each holds a descriptor at every hop."),
-  sdkInlineBytes: limit(256 * KiB, "Files up to this travel inside one RPC message; larger ones stream over HTTP."),
-  sdkBacklogBytes: limit(8 * MiB, "Output held for a slow consumer where a socket cannot be paused (browsers)."),
+  sdkHeartbeatMs: limit(
+    10 * SECOND,
+    "A connection silent for three of these, though asked, is taken for dead.",
+  ),
+  sdkIdleConnections: limit(
+    4,
+    "Connections kept open for the next command; each holds a descriptor at every hop.",
+  ),
+  sdkInlineBytes: limit(
+    256 * KiB,
+    "Files up to this travel inside one RPC message; larger ones stream over HTTP.",
+  ),
+  sdkBacklogBytes: limit(
+    8 * MiB,
+    "Output held for a slow consumer where a socket cannot be paused (browsers).",
+  ),
 
   // Database
-  databaseConnections: limit(10, "Of one orchestrator to PostgreSQL; statements take about a millisecond, so few carry many requests."),
-  databaseStatementMs: limit(15 * SECOND, "A statement that runs longer is ended: none of ours should."),
-  databaseRetryMs: limit(5 * SECOND, "How long a statement waits for a database that restarts before its caller is told."),
-  databaseOpenMs: limit(2 * MINUTE, "The embedded database's first start takes two seconds, later ones a third; a busy machine, more."),
-  databaseLockMs: limit(5 * SECOND, "How long a start waits for the embedded database of a process that is just ending."),
+  databaseConnections: limit(
+    10,
+    "Of one orchestrator to PostgreSQL; statements take about a millisecond, so few carry many requests.",
+  ),
+  databaseStatementMs: limit(
+    15 * SECOND,
+    "A statement that runs longer is ended: none of ours should.",
+  ),
+  databaseRetryMs: limit(
+    5 * SECOND,
+    "How long a statement waits for a database that restarts before its caller is told.",
+  ),
+  databaseOpenMs: limit(
+    2 * MINUTE,
+    "The embedded database's first start takes two seconds, later ones a third; a busy machine, more.",
+  ),
+  databaseLockMs: limit(
+    5 * SECOND,
+    "How long a start waits for the embedded database of a process that is just ending.",
+  ),
   eventPage: limit(1_000, "Events in one answer."),
-  purgeRows: limit(1_000, "Old sandboxes removed by one statement, so that it holds its locks briefly."),
+  purgeRows: limit(
+    1_000,
+    "Old sandboxes removed by one statement, so that it holds its locks briefly.",
+  ),
 
   // Keys
-  keyCacheMs: limit(5 * SECOND, "How long another orchestrator's revocation of a key may stay unseen."),
-  keyCacheEntries: limit(10_000, "Known and unknown keys remembered; made-up keys cannot grow it further."),
+  keyCacheMs: limit(
+    5 * SECOND,
+    "How long another orchestrator's revocation of a key may stay unseen.",
+  ),
+  keyCacheEntries: limit(
+    10_000,
+    "Known and unknown keys remembered; made-up keys cannot grow it further.",
+  ),
   keyUseWriteMs: limit(30 * SECOND, "Between writes of the keys' last use."),
 
   // Sandboxes
   createMs: limit(5 * MINUTE, "A create, image pull included."),
-  ttlSecondsMax: limit(30 * 24 * 3600, "A sandbox that should live longer is extended from time to time."),
+  ttlSecondsMax: limit(
+    30 * 24 * 3600,
+    "A sandbox that should live longer is extended from time to time.",
+  ),
   bootMs: limit(30 * SECOND, "From a machine's start to its agent's first words."),
 
   // Machines
-  machineLogBytes: limit(256 * KiB, "What a machine's first process prints, kept for the reason of its end."),
+  machineLogBytes: limit(
+    256 * KiB,
+    "What a machine's first process prints, kept for the reason of its end.",
+  ),
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
   machineEndMs: limit(5 * SECOND, "For a machine's last processes to be gone after SIGKILL."),
-  machineOpenFiles: limit(16 * KiB, "Descriptors of one process; above what programs need, below what daemons may grant."),
+  machineOpenFiles: limit(
+    16 * KiB,
+    "Descriptors of one process; above what programs need, below what daemons may grant.",
+  ),
   engineReconnectMs: limit(1 * SECOND, "Between two attempts to follow the engine's events again."),
 } as const satisfies Record<string, Limit>;
 

@@ -62,9 +62,35 @@ export interface BindRequest {
 }
 
 export type AgentEvent =
-  | { type: "hello"; version: string; machineId: string; bootId: string; home: string; user: string; startedAt: string }
+  | {
+      type: "hello";
+      version: string;
+      machineId: string;
+      bootId: string;
+      home: string;
+      user: string;
+      startedAt: string;
+    }
   /** Sent on every change: what makes a sandbox count as in use. */
   | { type: "activity"; commands: number; terminals: number; at: string }
-  | { type: "started"; processId: string; command: string[]; cwd: string; user: string; background: boolean; at: string }
-  | { type: "ended"; processId: string; exitCode?: number; signal?: string; error?: { code: string; message: string }; durationMs: number; stdoutBytes: number; stderrBytes: number; at: string }
+  | {
+      type: "started";
+      processId: string;
+      command: string[];
+      cwd: string;
+      user: string;
+      background: boolean;
+      at: string;
+    }
+  | {
+      type: "ended";
+      processId: string;
+      exitCode?: number;
+      signal?: string;
+      error?: { code: string; message: string };
+      durationMs: number;
+      stdoutBytes: number;
+      stderrBytes: number;
+      at: string;
+    }
   | { type: "heartbeat"; at: string };

@@ -6,10 +6,19 @@
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";
 
-const jsonBytes = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).byteLength;
+const jsonBytes = (value: unknown): number =>
+  new TextEncoder().encode(JSON.stringify(value)).byteLength;
 
 export const SANDBOX_STATES = [
-  "creating", "running", "pausing", "paused", "stopping", "stopped", "destroying", "destroyed", "failed",
+  "creating",
+  "running",
+  "pausing",
+  "paused",
+  "stopping",
+  "stopped",
+  "destroying",
+  "destroyed",
+  "failed",
 ] as const;
 export const sandboxState = z.enum(SANDBOX_STATES);
 export type SandboxState = (typeof SANDBOX_STATES)[number];
@@ -47,13 +56,27 @@ export type NetworkMode = z.infer<typeof networkMode>;
 
 const environment = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string())
-  .refine((env) => jsonBytes(env) <= LIMITS.environmentBytes.value, `must be at most ${LIMITS.environmentBytes.value} bytes in all`);
+  .refine(
+    (env) => jsonBytes(env) <= LIMITS.environmentBytes.value,
+    `must be at most ${LIMITS.environmentBytes.value} bytes in all`,
+  );
 const metadata = z
   .record(z.string().min(1).max(128), z.string().max(4096))
-  .refine((data) => jsonBytes(data) <= LIMITS.metadataBytes.value, `must be at most ${LIMITS.metadataBytes.value} bytes as JSON`);
+  .refine(
+    (data) => jsonBytes(data) <= LIMITS.metadataBytes.value,
+    `must be at most ${LIMITS.metadataBytes.value} bytes as JSON`,
+  );
 const seconds = z.int().min(0).max(LIMITS.ttlSecondsMax.value);
 
 export const createSandboxBody = z.strictObject({
+  /**
+   * Chosen by the caller, at random, so that it can connect before the answer is there, and so that
+   * a create that is sent again after a lost answer is the same create.
+   */
+  id: z
+    .string()
+    .regex(/^[a-z0-9]{20}$/, "must be 20 lower-case letters and digits, at random")
+    .optional(),
   name: z.string().min(1).max(128).optional(),
   /** A template's name; `base` by default. */
   template: z.string().min(1).max(128).optional(),
@@ -101,23 +124,35 @@ export const listSandboxesQuery = z.strictObject({
   /** `next_cursor` of the page before. */
   cursor: z.string().max(256).optional(),
 });
-export const sandboxList = z.object({ items: z.array(sandboxView), next_cursor: z.string().optional() });
+export const sandboxList = z.object({
+  items: z.array(sandboxView),
+  next_cursor: z.string().optional(),
+});
 export type SandboxList = z.infer<typeof sandboxList>;
 
-export const timeoutBody = z.strictObject({ ttl_seconds: seconds.optional(), idle_timeout_seconds: seconds.optional() })
-  .refine((body) => body.ttl_seconds !== undefined || body.idle_timeout_seconds !== undefined, "give ttl_seconds, idle_timeout_seconds or both");
+export const timeoutBody = z
+  .strictObject({ ttl_seconds: seconds.optional(), idle_timeout_seconds: seconds.optional() })
+  .refine(
+    (body) => body.ttl_seconds !== undefined || body.idle_timeout_seconds !== undefined,
+    "give ttl_seconds, idle_timeout_seconds or both",
+  );
 
-export const execBody = z.strictObject({
-  cmd: z.string().min(1).optional(),
-  args: z.array(z.string()).optional(),
-  shell: z.string().min(1).optional(),
-  cwd: z.string().min(1).optional(),
-  environment: environment.optional(),
-  user: z.string().min(1).max(64).optional(),
-  stdin: z.string().optional(),
-  /** Seconds; 0: no limit. */
-  timeout_seconds: z.number().min(0).max(86_400).optional(),
-}).refine((body) => (body.cmd === undefined) !== (body.shell === undefined), "give either cmd (with args) or shell");
+export const execBody = z
+  .strictObject({
+    cmd: z.string().min(1).optional(),
+    args: z.array(z.string()).optional(),
+    shell: z.string().min(1).optional(),
+    cwd: z.string().min(1).optional(),
+    environment: environment.optional(),
+    user: z.string().min(1).max(64).optional(),
+    stdin: z.string().optional(),
+    /** Seconds; 0: no limit. */
+    timeout_seconds: z.number().min(0).max(86_400).optional(),
+  })
+  .refine(
+    (body) => (body.cmd === undefined) !== (body.shell === undefined),
+    "give either cmd (with args) or shell",
+  );
 export type ExecBody = z.infer<typeof execBody>;
 
 export const execAnswer = z.object({
@@ -133,7 +168,10 @@ export type ExecAnswer = z.infer<typeof execAnswer>;
 export const fileQuery = z.object({
   path: z.string().min(1).max(LIMITS.pathBytes.value),
   /** Octal permission bits for a new file, e.g. 755. */
-  mode: z.string().regex(/^[0-7]{3,4}$/).optional(),
+  mode: z
+    .string()
+    .regex(/^[0-7]{3,4}$/)
+    .optional(),
   user: z.string().min(1).max(64).optional(),
 });
 
@@ -164,7 +202,10 @@ export const keyView = z.object({
 export const createKeyBody = z.strictObject({
   name: z.string().min(1).max(128),
   /** Sandboxes belong to an owner; keys of one owner share them. A new owner by default. */
-  owner_id: z.string().regex(/^[a-z0-9]{4,40}$/).optional(),
+  owner_id: z
+    .string()
+    .regex(/^[a-z0-9]{4,40}$/)
+    .optional(),
   admin: z.boolean().optional(),
 });
 export const createdKey = keyView.extend({ key: z.string() });
@@ -183,7 +224,11 @@ export const errorAnswer = z.object({
 /** The first seed's answers. */
 export const seedCreateAnswer = z.object({ sandboxId: z.string(), agentUrl: z.string() });
 export const seedDestroyAnswer = z.object({ success: z.boolean(), sandboxId: z.string() });
-export const seedStatusAnswer = z.object({ sandboxId: z.string(), connected: z.boolean(), createdAt: z.string() });
+export const seedStatusAnswer = z.object({
+  sandboxId: z.string(),
+  connected: z.boolean(),
+  createdAt: z.string(),
+});
 
 /** Lines of a create answered as `application/x-ndjson`: progress, then `sandbox` or `error` once. */
 export type CreateProgressLine =
@@ -197,7 +242,13 @@ export type ExecLine =
   | { type: "stdout" | "stderr"; data: string }
   /** The reader was too slow: this many bytes of the stream's output are gone. */
   | { type: "dropped"; stream: "stdout" | "stderr"; bytes: number }
-  | { type: "exit"; exit_code?: number; signal?: string; duration_ms: number; error?: z.infer<typeof errorAnswer>["error"] }
+  | {
+      type: "exit";
+      exit_code?: number;
+      signal?: string;
+      duration_ms: number;
+      error?: z.infer<typeof errorAnswer>["error"];
+    }
   | { type: "error"; error: z.infer<typeof errorAnswer>["error"] };
 
 /**
@@ -209,4 +260,9 @@ export const WEBSOCKET_PROTOCOL = "insien.rpc.v1";
 export const WEBSOCKET_KEY_PREFIX = "insien.key.";
 
 /** `GET /health`, open to all. */
-export const healthAnswer = z.object({ status: z.enum(["ok", "degraded"]), version: z.string(), runtime: z.string(), database: z.enum(["ok", "down"]) });
+export const healthAnswer = z.object({
+  status: z.enum(["ok", "degraded"]),
+  version: z.string(),
+  runtime: z.string(),
+  database: z.enum(["ok", "down"]),
+});

@@ -12,8 +12,15 @@ import { LIMITS } from "./limits.ts";
 
 // Patterns rather than refinements: they survive the conversion to JSON Schema, which the agent checks with.
 const withoutNul = /^[^\0]*$/;
-const path = z.string().min(1).max(LIMITS.pathBytes.value).regex(withoutNul, "must not contain NUL");
-const environment = z.record(z.string().regex(/^[^=\0]+$/, "must be a variable name"), z.string().regex(withoutNul, "must not contain NUL"));
+const path = z
+  .string()
+  .min(1)
+  .max(LIMITS.pathBytes.value)
+  .regex(withoutNul, "must not contain NUL");
+const environment = z.record(
+  z.string().regex(/^[^=\0]+$/, "must be a variable name"),
+  z.string().regex(withoutNul, "must not contain NUL"),
+);
 const encoding = z.enum(["utf8", "base64"]);
 const offset = z.int().nonnegative();
 const cells = z.int().min(1).max(LIMITS.terminalCells.value);
@@ -37,7 +44,13 @@ const commandFields = {
 
 export const rpcRequests = {
   /** Runs to the end and answers once with all of the output (bounded by collectedOutputBytes per stream). */
-  exec: z.object({ ...base, type: z.literal("exec"), ...commandFields, stdin: z.string().optional(), encoding: encoding.optional() }),
+  exec: z.object({
+    ...base,
+    type: z.literal("exec"),
+    ...commandFields,
+    stdin: z.string().optional(),
+    encoding: encoding.optional(),
+  }),
   /** Starts a command and streams: `startResponse`, binary frames, then an `exit` notice. */
   start: z.object({
     ...base,
@@ -51,34 +64,113 @@ export const rpcRequests = {
     tag: z.string().max(128).optional(),
   }),
   /** Follows a command from the given offsets, live until its `exit` notice. */
-  attach: z.object({ ...base, type: z.literal("attach"), processId: z.string(), stdoutOffset: offset.optional(), stderrOffset: offset.optional() }),
+  attach: z.object({
+    ...base,
+    type: z.literal("attach"),
+    processId: z.string(),
+    stdoutOffset: offset.optional(),
+    stderrOffset: offset.optional(),
+  }),
   /** Writes to a command's stdin; answered when the bytes were taken. Binary `stdin` frames do the same unanswered. */
-  stdin: z.object({ ...base, type: z.literal("stdin"), processId: z.string(), data: z.string(), encoding: encoding.optional() }),
+  stdin: z.object({
+    ...base,
+    type: z.literal("stdin"),
+    processId: z.string(),
+    data: z.string(),
+    encoding: encoding.optional(),
+  }),
   closeStdin: z.object({ ...base, type: z.literal("closeStdin"), processId: z.string() }),
   /** Sends a signal to the command's whole process group. */
   signal: z.object({ ...base, type: z.literal("signal"), processId: z.string(), signal }),
   /** All running commands and the last ended ones. */
   list: z.object({ ...base, type: z.literal("list") }),
 
-  terminalOpen: z.object({ ...base, type: z.literal("terminalOpen"), ...commandFields, cols: cells.optional(), rows: cells.optional(), tag: z.string().max(128).optional() }),
+  terminalOpen: z.object({
+    ...base,
+    type: z.literal("terminalOpen"),
+    ...commandFields,
+    cols: cells.optional(),
+    rows: cells.optional(),
+    tag: z.string().max(128).optional(),
+  }),
   terminalAttach: z.object({ ...base, type: z.literal("terminalAttach"), terminalId: z.string() }),
   terminalDetach: z.object({ ...base, type: z.literal("terminalDetach"), terminalId: z.string() }),
-  terminalInput: z.object({ ...base, type: z.literal("terminalInput"), terminalId: z.string(), data: z.string(), encoding: encoding.optional() }),
-  terminalResize: z.object({ ...base, type: z.literal("terminalResize"), terminalId: z.string(), cols: cells, rows: cells }),
-  terminalSignal: z.object({ ...base, type: z.literal("terminalSignal"), terminalId: z.string(), signal }),
+  terminalInput: z.object({
+    ...base,
+    type: z.literal("terminalInput"),
+    terminalId: z.string(),
+    data: z.string(),
+    encoding: encoding.optional(),
+  }),
+  terminalResize: z.object({
+    ...base,
+    type: z.literal("terminalResize"),
+    terminalId: z.string(),
+    cols: cells,
+    rows: cells,
+  }),
+  terminalSignal: z.object({
+    ...base,
+    type: z.literal("terminalSignal"),
+    terminalId: z.string(),
+    signal,
+  }),
   terminalClose: z.object({ ...base, type: z.literal("terminalClose"), terminalId: z.string() }),
   terminalList: z.object({ ...base, type: z.literal("terminalList") }),
 
   /** Writes a small file atomically (temporary file, then rename); missing parents are made. */
-  write: z.object({ ...base, type: z.literal("write"), path, content: z.string(), encoding: encoding.optional(), mode: z.int().min(0).max(0o7777).optional(), user: z.string().optional() }),
+  write: z.object({
+    ...base,
+    type: z.literal("write"),
+    path,
+    content: z.string(),
+    encoding: encoding.optional(),
+    mode: z.int().min(0).max(0o7777).optional(),
+    user: z.string().optional(),
+  }),
   read: z.object({ ...base, type: z.literal("read"), path, encoding: encoding.optional() }),
-  stat: z.object({ ...base, type: z.literal("stat"), path, followSymlinks: z.boolean().optional() }),
-  listDirectory: z.object({ ...base, type: z.literal("listDirectory"), path, depth: z.int().min(1).max(LIMITS.directoryDepth.value).optional(), limit: z.int().min(1).max(LIMITS.directoryEntries.value).optional() }),
-  makeDirectory: z.object({ ...base, type: z.literal("makeDirectory"), path, mode: z.int().min(0).max(0o7777).optional(), user: z.string().optional() }),
-  move: z.object({ ...base, type: z.literal("move"), from: path, to: path, overwrite: z.boolean().optional() }),
-  copy: z.object({ ...base, type: z.literal("copy"), from: path, to: path, overwrite: z.boolean().optional() }),
+  stat: z.object({
+    ...base,
+    type: z.literal("stat"),
+    path,
+    followSymlinks: z.boolean().optional(),
+  }),
+  listDirectory: z.object({
+    ...base,
+    type: z.literal("listDirectory"),
+    path,
+    depth: z.int().min(1).max(LIMITS.directoryDepth.value).optional(),
+    limit: z.int().min(1).max(LIMITS.directoryEntries.value).optional(),
+  }),
+  makeDirectory: z.object({
+    ...base,
+    type: z.literal("makeDirectory"),
+    path,
+    mode: z.int().min(0).max(0o7777).optional(),
+    user: z.string().optional(),
+  }),
+  move: z.object({
+    ...base,
+    type: z.literal("move"),
+    from: path,
+    to: path,
+    overwrite: z.boolean().optional(),
+  }),
+  copy: z.object({
+    ...base,
+    type: z.literal("copy"),
+    from: path,
+    to: path,
+    overwrite: z.boolean().optional(),
+  }),
   remove: z.object({ ...base, type: z.literal("remove"), path, recursive: z.boolean().optional() }),
-  chmod: z.object({ ...base, type: z.literal("chmod"), path, mode: z.int().min(0).max(0o7777), recursive: z.boolean().optional() }),
+  chmod: z.object({
+    ...base,
+    type: z.literal("chmod"),
+    path,
+    mode: z.int().min(0).max(0o7777),
+    recursive: z.boolean().optional(),
+  }),
   search: z.object({
     ...base,
     type: z.literal("search"),
@@ -104,7 +196,10 @@ export const rpcRequests = {
 export type RpcType = keyof typeof rpcRequests;
 export type RpcRequests = { [Type in RpcType]: z.infer<(typeof rpcRequests)[Type]> };
 export type RpcRequest = RpcRequests[RpcType];
-export type CommandFields = Pick<RpcRequests["start"], "cmd" | "args" | "shell" | "cwd" | "env" | "user" | "timeoutMs">;
+export type CommandFields = Pick<
+  RpcRequests["start"],
+  "cmd" | "args" | "shell" | "cwd" | "env" | "user" | "timeoutMs"
+>;
 
 export interface ProcessInfo {
   processId: string;
@@ -178,7 +273,14 @@ export interface Metrics {
 
 /** The body of each answer, without `id` and `type`. */
 export interface RpcAnswers {
-  exec: { stdout: string; stderr: string; exitCode: number; signal?: string; durationMs: number; truncated?: { stdoutBytes: number; stderrBytes: number } };
+  exec: {
+    stdout: string;
+    stderr: string;
+    exitCode: number;
+    signal?: string;
+    durationMs: number;
+    truncated?: { stdoutBytes: number; stderrBytes: number };
+  };
   start: { processId: string; pid: number; channel: number };
   attach: { process: ProcessInfo; channel: number };
   stdin: Record<never, never>;
@@ -213,17 +315,47 @@ export interface RpcAnswers {
 /** Frames that answer no request. */
 export type RpcNotice =
   /** The last frame of a channel. `stdoutBytes` and `stderrBytes` are the streams' final lengths. */
-  | { type: "exit"; processId: string; channel: number; exitCode?: number; signal?: string; error?: ErrorBody; durationMs: number; stdoutBytes: number; stderrBytes: number }
+  | {
+      type: "exit";
+      processId: string;
+      channel: number;
+      exitCode?: number;
+      signal?: string;
+      error?: ErrorBody;
+      durationMs: number;
+      stdoutBytes: number;
+      stderrBytes: number;
+    }
   /** Output that this reader asked for is gone: the stream continues at `to`. */
-  | { type: "dropped"; channel: number; stream: "stdout" | "stderr" | "terminal"; from: number; to: number }
+  | {
+      type: "dropped";
+      channel: number;
+      stream: "stdout" | "stderr" | "terminal";
+      from: number;
+      to: number;
+    }
   | { type: "terminalResized"; terminalId: string; cols: number; rows: number }
-  | { type: "terminalExit"; terminalId: string; channel: number; exitCode?: number; signal?: string }
-  | { type: "fileEvent"; watchId: string; event: "create" | "modify" | "remove"; path: string; isDirectory?: boolean }
+  | {
+      type: "terminalExit";
+      terminalId: string;
+      channel: number;
+      exitCode?: number;
+      signal?: string;
+    }
+  | {
+      type: "fileEvent";
+      watchId: string;
+      event: "create" | "modify" | "remove";
+      path: string;
+      isDirectory?: boolean;
+    }
   /** Events were lost; list again. */
   | { type: "watchOverflow"; watchId: string }
   | { type: "watchEnd"; watchId: string; error?: ErrorBody };
 
-export type RpcAnswer = { [Type in RpcType]: { id: string | number; type: `${Type}Response` } & RpcAnswers[Type] }[RpcType];
+export type RpcAnswer = {
+  [Type in RpcType]: { id: string | number; type: `${Type}Response` } & RpcAnswers[Type];
+}[RpcType];
 export interface RpcError {
   id?: string | number;
   type: "error";

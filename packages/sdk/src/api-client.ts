@@ -9,9 +9,11 @@ export interface ApiRequest extends RequestOptions {
   query?: Record<string, string | number | undefined>;
   headers?: Record<string, string>;
   body?: HttpRequest["body"];
+  /** Sent again when the connection broke under it: doing it twice is doing it once. */
+  repeatable?: boolean;
 }
 
-/** Sent again when the connection broke under them: doing these twice is doing them once. */
+/** Methods that are repeatable whatever they are about. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 export class ApiClient {
@@ -54,18 +56,18 @@ export class ApiClient {
     const { body, signal } = options;
     const headers = { ...options.headers, "x-api-key": this.configuration.apiKey };
     const request = { method, url: url.href, headers, body, signal };
-    const answer = await attempt(request);
+    const answer = await attempt(request, options.repeatable ?? REPEATABLE.has(method));
     if (answer.status < 400) return answer;
     throw await refusal(method, path, answer);
   }
 }
 
-async function attempt(request: HttpRequest): Promise<HttpAnswer> {
+async function attempt(request: HttpRequest, repeatable: boolean): Promise<HttpAnswer> {
   try {
     return await platform.sendHttp(request);
   } catch (error) {
     const broken = error instanceof SandboxError && error.details["mayHaveHappened"] === true;
-    if (!broken || !REPEATABLE.has(request.method)) throw error;
+    if (!broken || !repeatable) throw error;
     return platform.sendHttp(request);
   }
 }

@@ -4,15 +4,13 @@ import type { Platform } from "./platform/platform.ts";
 import { RpcClient } from "./rpc/rpc-client.ts";
 import { RpcConnection } from "./rpc/rpc-connection.ts";
 import { getSandbox } from "./sandbox-api.ts";
-import type { SandboxInfo } from "./sandbox-info.ts";
 import type { Session } from "./session.ts";
 
-/**
- * Prepares to talk to a sandbox. The first connection is begun at once, before anyone asks for it.
- */
-export function openSession(platform: Platform, api: ApiClient, info: SandboxInfo): Session {
-  const { apiKey, requestTimeoutMs, reconnectTimeoutMs } = api.configuration;
-  const { id, agentUrl } = info;
+/** Prepares to talk to a sandbox. Costs nothing until the first connection is asked for. */
+export function openSession(platform: Platform, api: ApiClient, id: string): Session {
+  const { apiKey, apiUrl, requestTimeoutMs, reconnectTimeoutMs } = api.configuration;
+  // The main door speaks RPC as well as the second one that `agent_url` may name, and is in reach.
+  const agentUrl = `${apiUrl.replace(/^http/, "ws")}/agent/${id}`;
   const open = async (): Promise<RpcConnection> => {
     try {
       return await RpcConnection.open(platform, agentUrl, { apiKey });
@@ -22,7 +20,6 @@ export function openSession(platform: Platform, api: ApiClient, info: SandboxInf
     }
   };
   const rpc = new RpcClient({ open, requestTimeoutMs, reconnectTimeoutMs });
-  if (info.state === "running") rpc.pool.warm();
   return { id, api, rpc, agentUrl };
 }
 

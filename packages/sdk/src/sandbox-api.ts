@@ -43,11 +43,13 @@ export interface SandboxEvent {
 /** Waits as long as the server may take, image pull included, unless the caller says otherwise. */
 export async function createSandbox(
   api: ApiClient,
+  id: string,
   settings: SandboxSettings,
   options: RequestOptions,
 ): Promise<SandboxInfo> {
   const requestTimeoutMs = options.requestTimeoutMs ?? LIMITS.createMs.value;
-  const call = { json: toCreateBody(settings), signal: options.signal, requestTimeoutMs };
+  const json = { id, ...toCreateBody(settings) };
+  const call = { json, signal: options.signal, requestTimeoutMs, repeatable: true };
   return toSandboxInfo(await api.json<SandboxView>("POST", SANDBOXES, call));
 }
 

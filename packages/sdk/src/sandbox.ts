@@ -1,6 +1,7 @@
 /** The facade: what a sandbox can do, by name. The doing is in the files it imports. */
 import { platform } from "#platform";
 import type { Metrics } from "@insien/protocol";
+import { newSandboxId } from "@insien/protocol/ids";
 import { ApiClient } from "./api-client.ts";
 import { Commands, type RunOptions } from "./commands/commands.ts";
 import type { CommandResult } from "./commands/command-result.ts";
@@ -77,11 +78,9 @@ export class Sandbox {
   ): Promise<Sandbox> {
     const sandbox = new Sandbox(options);
     sandbox.#ownsSandbox = false;
-    sandbox.#session = openSession(
-      platform,
-      sandbox.#api,
-      await getSandbox(sandbox.#api, id, options),
-    );
+    const { state } = await getSandbox(sandbox.#api, id, options);
+    sandbox.#session = openSession(platform, sandbox.#api, id);
+    if (state === "running") sandbox.#session.rpc.pool.warm();
     return sandbox;
   }
 
@@ -190,9 +189,17 @@ export class Sandbox {
   async #open(): Promise<Session> {
     try {
       const { requestTimeoutMs } = this.#settings;
-      const info = await createSandbox(this.#api, this.#settings, { requestTimeoutMs });
-      this.#session = openSession(platform, this.#api, info);
-      return this.#session;
+      // The id is ours to choose, so the first connection is on its way before the answer is here.
+      const id = newSandboxId();
+      const created = createSandbox(this.#api, id, this.#settings, { requestTimeoutMs });
+      const session = openSession(platform, this.#api, id);
+      session.rpc.pool.warm();
+      await created.catch((error: unknown) => {
+        session.rpc.close();
+        throw error;
+      });
+      this.#session = session;
+      return session;
     } catch (error) {
       this.#opening = undefined;
       throw error;

@@ -85,7 +85,7 @@ describe.skipIf(!canRun)("in a browser", () => {
 
 /** Runs in the page, so it can use nothing of this file. */
 async function runInPage(options: { apiKey: string; apiUrl: string }): Promise<PageResult> {
-  const { sdk } = globalThis as unknown as { sdk: typeof Sdk };
+  const { sdk } = globalThis as typeof globalThis & { sdk: typeof Sdk };
   const codeOf = (error: unknown): string => (error as { code: string }).code;
   const sandbox = new sdk.Sandbox(options);
   await sandbox.writeFile("hello.txt", "from a page");

@@ -3,7 +3,13 @@
  * requests into these calls and answers into their own form; nothing here knows HTTP.
  */
 import type { AgentConnector } from "../line/agent-connector.ts";
-import type { CreateSandboxBody, ExecAnswer, ExecBody, SandboxId, SandboxState } from "@insien/protocol";
+import type {
+  CreateSandboxBody,
+  ExecAnswer,
+  ExecBody,
+  SandboxId,
+  SandboxState,
+} from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
 import type { Principal } from "./principal.ts";
 
@@ -42,18 +48,38 @@ export interface CallOptions {
 
 /** All throw `InsienError`: `sandbox_not_found` for what does not exist or is another owner's. */
 export interface Sandboxes {
-  create(principal: Principal, body: CreateSandboxBody, options?: CallOptions & { onProgress?: (progress: Progress) => void }): Promise<Sandbox>;
+  create(
+    principal: Principal,
+    body: CreateSandboxBody,
+    options?: CallOptions & { onProgress?: (progress: Progress) => void },
+  ): Promise<Sandbox>;
   get(principal: Principal, id: SandboxId): Promise<Sandbox>;
   /** Newest first. */
-  list(principal: Principal, query: { state?: SandboxState; limit?: number; cursor?: string }): Promise<{ items: Sandbox[]; nextCursor: string | undefined }>;
+  list(
+    principal: Principal,
+    query: { state?: SandboxState; limit?: number; cursor?: string },
+  ): Promise<{ items: Sandbox[]; nextCursor: string | undefined }>;
   /** `false` when it was destroyed already. */
   destroy(principal: Principal, id: SandboxId): Promise<boolean>;
   stop(principal: Principal, id: SandboxId, options?: { graceMs?: number }): Promise<Sandbox>;
   start(principal: Principal, id: SandboxId): Promise<Sandbox>;
-  extend(principal: Principal, id: SandboxId, change: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<Sandbox>;
-  events(principal: Principal, id: SandboxId, query: { after?: number; limit?: number }): Promise<SandboxEvent[]>;
+  extend(
+    principal: Principal,
+    id: SandboxId,
+    change: { ttlSeconds?: number; idleTimeoutSeconds?: number },
+  ): Promise<Sandbox>;
+  events(
+    principal: Principal,
+    id: SandboxId,
+    query: { after?: number; limit?: number },
+  ): Promise<SandboxEvent[]>;
   /** Runs one command to its end. */
-  exec(principal: Principal, id: SandboxId, body: ExecBody, options?: CallOptions): Promise<ExecAnswer>;
+  exec(
+    principal: Principal,
+    id: SandboxId,
+    body: ExecBody,
+    options?: CallOptions,
+  ): Promise<ExecAnswer>;
   /** Whether the agent is on its line at this moment. */
   connected(id: SandboxId): boolean;
   /**
@@ -76,7 +102,10 @@ export interface ApiKey {
 export interface Keys {
   /** `undefined` for a key that is unknown or revoked. */
   authenticate(key: string): Promise<Principal | undefined>;
-  create(principal: Principal, body: { name: string; ownerId?: string; admin?: boolean }): Promise<ApiKey & { key: string }>;
+  create(
+    principal: Principal,
+    body: { name: string; ownerId?: string; admin?: boolean },
+  ): Promise<ApiKey & { key: string }>;
   list(principal: Principal): Promise<ApiKey[]>;
   revoke(principal: Principal, id: string): Promise<boolean>;
 }
@@ -87,4 +116,3 @@ export interface Application {
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }
-

@@ -31,7 +31,8 @@ export class LiveSandboxes {
 
   add(row: SandboxRecord, line: MachineLine, bound: Promise<void> = Promise.resolve()): void {
     this.remove(row.id);
-    const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) => this.#record.add(row.id, event);
+    const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) =>
+      this.#record.add(row.id, event);
     const onDown = () => this.#onDown(line.machineId);
     line.on("event", onEvent);
     line.on("down", onDown);
@@ -39,7 +40,13 @@ export class LiveSandboxes {
       line.off("event", onEvent);
       line.off("down", onDown);
     };
-    this.#byId.set(row.id, { row, line, lastActivityAt: row.lastActivityAt.getTime(), bound, release });
+    this.#byId.set(row.id, {
+      row,
+      line,
+      lastActivityAt: row.lastActivityAt.getTime(),
+      bound,
+      release,
+    });
     this.#byMachine.set(line.machineId, row.id);
   }
 

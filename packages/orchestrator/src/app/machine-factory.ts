@@ -67,7 +67,8 @@ export class MachineFactory {
   /** Waits for the agent's first words, but not for those of a machine that has already ended. */
   async waitReady(line: MachineLine, options: { signal?: AbortSignal } = {}): Promise<void> {
     const done = new AbortController();
-    const signal = options.signal === undefined ? done.signal : AbortSignal.any([done.signal, options.signal]);
+    const signal =
+      options.signal === undefined ? done.signal : AbortSignal.any([done.signal, options.signal]);
     const ready = line.ready({ timeoutMs: LIMITS.bootMs.value, ...options });
     try {
       await Promise.race([ready, this.#failWhenEnded(line.machineId, signal)]);
@@ -90,7 +91,10 @@ export class MachineFactory {
       await pause(200, signal);
       const machine = await this.#runtime.inspect(machineId);
       if (machine?.state === "exited") {
-        throw new InsienError("create_failed", `The machine ended while it started: ${machine.exitReason ?? "no reason given"}`);
+        throw new InsienError(
+          "create_failed",
+          `The machine ended while it started: ${machine.exitReason ?? "no reason given"}`,
+        );
       }
     }
   }

@@ -38,7 +38,10 @@ export class MachinePool implements AsyncDisposable {
   #closed = false;
 
   /** `maximum` bounds the warm machines of all templates together. */
-  constructor(factory: MachineFactory, options: { parallelRefills: number; maximum: number; log: Logger }) {
+  constructor(
+    factory: MachineFactory,
+    options: { parallelRefills: number; maximum: number; log: Logger },
+  ) {
     this.#factory = factory;
     this.#log = options.log;
     this.#parallelRefills = options.parallelRefills;
@@ -49,9 +52,18 @@ export class MachinePool implements AsyncDisposable {
   setTarget(target: PoolTarget): void {
     const name = target.template.name;
     const existing = this.#pools.get(name);
-    const pool: Pool = { ready: [], filling: 0, failures: 0, timer: undefined, ...existing, ...target };
+    const pool: Pool = {
+      ready: [],
+      filling: 0,
+      failures: 0,
+      timer: undefined,
+      ...existing,
+      ...target,
+    };
     this.#pools.set(name, pool);
-    const outdated = pool.ready.filter((machine) => machine.template.fingerprint !== target.template.fingerprint);
+    const outdated = pool.ready.filter(
+      (machine) => machine.template.fingerprint !== target.template.fingerprint,
+    );
     pool.ready = pool.ready.filter((machine) => !outdated.includes(machine));
     for (const machine of outdated) this.#discard(machine, "The template changed");
     this.#refill(pool);
@@ -85,12 +97,17 @@ export class MachinePool implements AsyncDisposable {
   }
 
   has(machineId: string): boolean {
-    return [...this.#pools.values()].some((pool) => pool.ready.some((machine) => machine.machineId === machineId));
+    return [...this.#pools.values()].some((pool) =>
+      pool.ready.some((machine) => machine.machineId === machineId),
+    );
   }
 
   get sizes(): Record<string, { ready: number; filling: number; size: number }> {
     return Object.fromEntries(
-      [...this.#pools].map(([name, pool]) => [name, { ready: pool.ready.length, filling: pool.filling, size: pool.size }]),
+      [...this.#pools].map(([name, pool]) => [
+        name,
+        { ready: pool.ready.length, filling: pool.filling, size: pool.size },
+      ]),
     );
   }
 
@@ -131,7 +148,10 @@ export class MachinePool implements AsyncDisposable {
   }
 
   #total(): number {
-    return [...this.#pools.values()].reduce((sum, pool) => sum + pool.ready.length + pool.filling, 0);
+    return [...this.#pools.values()].reduce(
+      (sum, pool) => sum + pool.ready.length + pool.filling,
+      0,
+    );
   }
 
   async #addOne(pool: Pool): Promise<void> {
@@ -141,14 +161,18 @@ export class MachinePool implements AsyncDisposable {
       const machine = await this.#factory.create(template, limits, "none", { purpose: "pool" });
       pool.failures = 0;
       pool.filling -= 1;
-      if (this.#closed || pool.template.fingerprint !== template.fingerprint) this.#discard(machine, "No longer wanted");
+      if (this.#closed || pool.template.fingerprint !== template.fingerprint)
+        this.#discard(machine, "No longer wanted");
       else this.#add(pool, machine);
       this.#refill(pool);
     } catch (error) {
       pool.filling -= 1;
       pool.failures += 1;
       const waitMs = Math.min(RETRY_MS_MAX, 500 * 2 ** pool.failures);
-      this.#log.warn({ err: error, template: template.name, waitMs }, "a warm machine could not be made; trying again later");
+      this.#log.warn(
+        { err: error, template: template.name, waitMs },
+        "a warm machine could not be made; trying again later",
+      );
       clearTimeout(pool.timer);
       if (!this.#closed) pool.timer = setTimeout(() => this.#refill(pool), waitMs);
     }
@@ -170,7 +194,10 @@ export class MachinePool implements AsyncDisposable {
       () => undefined,
       (error: unknown) => {
         // The reconciler finds it again: it belongs to nobody.
-        this.#log.warn({ err: error, machineId: machine.machineId }, "a warm machine could not be removed");
+        this.#log.warn(
+          { err: error, machineId: machine.machineId },
+          "a warm machine could not be removed",
+        );
       },
     );
     this.#track(removal);

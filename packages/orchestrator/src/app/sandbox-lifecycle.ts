@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BindRequest, InsienError, LIMITS, type MachineId, type SandboxId, newMachineId, newSandboxId } from "@insien/protocol";
+import {
+  type BindRequest,
+  InsienError,
+  LIMITS,
+  type MachineId,
+  type SandboxId,
+  newMachineId,
+  newSandboxId,
+} from "@insien/protocol";
 import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { SandboxChanges, SandboxRecord, SandboxRows } from "../db/index.ts";
@@ -19,6 +27,8 @@ const FENCED_RETRIES = 3;
 const HOSTNAME_CHARS = 63;
 
 export interface CreateRequest {
+  /** Chosen by the caller; a new one when `undefined`. */
+  id: SandboxId | undefined;
   ownerId: string;
   name: string | undefined;
   template: string | undefined;
@@ -54,6 +64,8 @@ export class SandboxLifecycle {
   readonly #parts: LifecycleParts;
   readonly #live: LiveSandboxes;
   readonly #mutex = new KeyedMutex<SandboxId>();
+  /** Creates under way, by the id they will have: a caller who chose it may connect already. */
+  readonly #creating = new Map<SandboxId, Promise<SandboxRecord>>();
 
   constructor(parts: LifecycleParts, live: LiveSandboxes) {
     this.#parts = parts;
@@ -64,24 +76,49 @@ export class SandboxLifecycle {
     return this.#mutex.isBusy(id);
   }
 
-  create(
+  async create(
     request: CreateRequest,
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
   ): Promise<SandboxRecord> {
-    const id = newSandboxId();
-    return this.#mutex.run(id, async () => {
+    const id = request.id ?? newSandboxId();
+    const known = this.#live.get(id)?.row ?? (await this.#creating.get(id));
+    if (known !== undefined) return sameCreate(known, request);
+    const created = this.#mutex.run(id, async () => {
       const template = await this.#parts.templates.prepare(request, options);
       const warm = request.network === "none" ? this.#parts.pool.claim(template) : undefined;
       return warm === undefined
         ? this.#createCold(id, request, template, options)
         : this.#createWarm(id, request, warm);
     });
+    this.#creating.set(id, created);
+    try {
+      return await created;
+    } catch (error) {
+      // Only a caller who chooses ids can meet one that is taken.
+      const taken =
+        request.id === undefined
+          ? undefined
+          : await this.#parts.store.get(id).catch(() => undefined);
+      if (taken === undefined || taken.state === "failed") throw error;
+      return sameCreate(taken, request);
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  /** The end of a create that is under way. */
+  creating(id: SandboxId): Promise<unknown> | undefined {
+    return this.#creating.get(id);
   }
 
   /** `false` when it was destroyed before. */
   destroy(id: SandboxId, reason?: string): Promise<boolean> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#transition(id, "destroyRequested", reason === undefined ? {} : { stateReason: reason });
+      const row = await this.#transition(
+        id,
+        "destroyRequested",
+        reason === undefined ? {} : { stateReason: reason },
+      );
       if (row === undefined || row.state === "destroyed") return false;
       await this.#finishDestroy(row);
       return true;
@@ -143,18 +180,26 @@ export class SandboxLifecycle {
       if (row.machineId === undefined || this.#live.get(row.id) !== undefined) return;
       const line = await this.#parts.lines.open(row.machineId);
       // The crash may have come between the row and the binding; binding again does no harm.
-      const bound = line.ready({ timeoutMs: AGENT_SILENCE_MS }).then(() => line.bind(bindRequest(row)));
-      bound.catch((error: unknown) => this.#parts.log.warn({ err: error, sandboxId: row.id }, "an agent did not come back"));
+      const bound = line
+        .ready({ timeoutMs: AGENT_SILENCE_MS })
+        .then(() => line.bind(bindRequest(row)));
+      bound.catch((error: unknown) =>
+        this.#parts.log.warn({ err: error, sandboxId: row.id }, "an agent did not come back"),
+      );
       this.#live.add(row, line, bound);
       void this.examine(row.machineId);
     });
   }
 
-  async extend(id: SandboxId, changes: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<SandboxRecord> {
+  async extend(
+    id: SandboxId,
+    changes: { ttlSeconds?: number; idleTimeoutSeconds?: number },
+  ): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
       const set: Changes = {};
       if (changes.ttlSeconds !== undefined) set.expiresAt = expiry(changes.ttlSeconds);
-      if (changes.idleTimeoutSeconds !== undefined) set.idleTimeoutSeconds = changes.idleTimeoutSeconds;
+      if (changes.idleTimeoutSeconds !== undefined)
+        set.idleTimeoutSeconds = changes.idleTimeoutSeconds;
       const row = await this.#need(id, "extended", set);
       this.#live.refresh(row);
       this.#live.touch(id);
@@ -171,7 +216,8 @@ export class SandboxLifecycle {
     return this.#mutex.run(seen.id, async () => {
       const row = await this.#parts.store.get(seen.id);
       if (row?.version !== seen.version) return;
-      const machine = row.machineId === undefined ? undefined : await this.#parts.runtime.inspect(row.machineId);
+      const machine =
+        row.machineId === undefined ? undefined : await this.#parts.runtime.inspect(row.machineId);
       if (machine?.state === "running") return;
       await this.#failLocked(row.id, reason);
     });
@@ -186,37 +232,61 @@ export class SandboxLifecycle {
       if (id === undefined || this.isBusy(id)) return;
       const silentMs = performance.now() - startedAt;
       const machine = await this.#parts.runtime.inspect(machineId).catch(() => "unknown" as const);
-      if (machine !== "unknown" && machine?.state !== "running") return this.fail(id, endOf(machine));
+      if (machine !== "unknown" && machine?.state !== "running")
+        return this.fail(id, endOf(machine));
       if (silentMs > AGENT_SILENCE_MS) {
-        return this.fail(id, `The machine runs, but its agent has been silent for ${AGENT_SILENCE_MS / 1000} s`);
+        return this.fail(
+          id,
+          `The machine runs, but its agent has been silent for ${AGENT_SILENCE_MS / 1000} s`,
+        );
       }
       await sleep(silentMs < LIMITS.machineLostMs.value ? 50 : 500);
     }
   }
 
-  async #createWarm(id: SandboxId, request: CreateRequest, machine: LiveMachine): Promise<SandboxRecord> {
+  async #createWarm(
+    id: SandboxId,
+    request: CreateRequest,
+    machine: LiveMachine,
+  ): Promise<SandboxRecord> {
     const { machineId, line, template } = machine;
     using _held = this.#parts.factory.hold(machineId);
     const now = new Date();
-    const fresh = this.#newRow(id, request, template, { state: "running", machineId, startedAt: now });
+    const fresh = this.#newRow(id, request, template, {
+      state: "running",
+      machineId,
+      startedAt: now,
+    });
     const bound = line.bind(bindRequest(fresh));
-    try {
-      const [row] = await Promise.all([
-        this.#parts.store.insert(fresh, { type: "sandbox.created", data: { warm: true, template: template.name } }),
-        sameLimits(machine.limits, request.limits)
-          ? undefined
-          : this.#parts.runtime.update(machineId, { limits: request.limits }),
-      ]);
-      // The caller learns the id while its machine is still being bound; whoever connects waits.
-      this.#live.add(row, line, bound);
-      bound.catch((error: unknown) => this.fail(id, `It could not be made: ${messageOf(error)}`));
-      return row;
-    } catch (error) {
-      bound.catch(() => undefined);
-      await this.#parts.factory.destroy(machineId, "The sandbox could not be made").catch(() => false);
-      await this.#failLocked(id, `It could not be made: ${messageOf(error)}`).catch(() => undefined);
-      throw error;
+    bound.catch((error: unknown) => {
+      this.#parts.log.warn({ err: error, sandboxId: id }, "a machine could not be bound");
+      void this.examine(machineId);
+    });
+    // In reach at once: a caller who chose the id connects while the row is being written.
+    this.#live.add({ ...fresh, version: 1 }, line, bound);
+    const [inserted, updated] = await Promise.allSettled([
+      this.#parts.store.insert(fresh, {
+        type: "sandbox.created",
+        data: { warm: true, template: template.name },
+      }),
+      sameLimits(machine.limits, request.limits)
+        ? undefined
+        : this.#parts.runtime.update(machineId, { limits: request.limits }),
+    ]);
+    if (inserted.status === "fulfilled" && updated.status === "fulfilled") {
+      this.#live.refresh(inserted.value);
+      return inserted.value;
     }
+    const error =
+      inserted.status === "rejected" ? inserted.reason : (updated as PromiseRejectedResult).reason;
+    this.#live.remove(id);
+    await this.#parts.factory
+      .destroy(machineId, "The sandbox could not be made")
+      .catch(() => false);
+    // A row that was not ours to write is somebody's, and stays as it is.
+    if (inserted.status === "fulfilled")
+      await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
+    throw error;
   }
 
   async #createCold(
@@ -226,13 +296,24 @@ export class SandboxLifecycle {
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
   ): Promise<SandboxRecord> {
     const machineId = newMachineId();
-    const fresh = this.#newRow(id, request, template, { state: "creating", machineId, startedAt: undefined });
+    const fresh = this.#newRow(id, request, template, {
+      state: "creating",
+      machineId,
+      startedAt: undefined,
+    });
     options.onProgress?.({ step: "boot" });
     // The row is written while the machine is made: a crash in between leaves a row without a machine
     // or a machine without a row, and the reconciler clears away either.
     const [inserted, made] = await Promise.allSettled([
-      this.#parts.store.insert(fresh, { type: "sandbox.created", data: { warm: false, template: template.name } }),
-      this.#parts.factory.create(template, request.limits, request.network, { purpose: "sandbox", machineId, ...options }),
+      this.#parts.store.insert(fresh, {
+        type: "sandbox.created",
+        data: { warm: false, template: template.name },
+      }),
+      this.#parts.factory.create(template, request.limits, request.network, {
+        purpose: "sandbox",
+        machineId,
+        ...options,
+      }),
     ]);
     try {
       if (made.status === "rejected") throw made.reason;
@@ -240,8 +321,11 @@ export class SandboxLifecycle {
       return await this.#becomeRunning(inserted.value, made.value.line);
     } catch (error) {
       this.#parts.templates.forget(template.name);
-      await this.#parts.factory.destroy(machineId, "The sandbox could not be made").catch(() => false);
-      if (inserted.status === "fulfilled") await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
+      await this.#parts.factory
+        .destroy(machineId, "The sandbox could not be made")
+        .catch(() => false);
+      if (inserted.status === "fulfilled")
+        await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
       throw error;
     }
   }
@@ -261,14 +345,18 @@ export class SandboxLifecycle {
     this.#live.remove(row.id);
     if (row.machineId !== undefined) {
       await this.#parts.runtime.stop(row.machineId, options);
-      await this.#parts.lines.close(row.machineId, new InsienError("sandbox_state", "The sandbox was stopped"));
+      await this.#parts.lines.close(
+        row.machineId,
+        new InsienError("sandbox_state", "The sandbox was stopped"),
+      );
     }
     return this.#need(row.id, "stopped");
   }
 
   async #finishDestroy(row: SandboxRecord): Promise<void> {
     this.#live.remove(row.id);
-    if (row.machineId !== undefined) await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
+    if (row.machineId !== undefined)
+      await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
     await this.#transition(row.id, "destroyed", { endedAt: new Date() });
   }
 
@@ -277,17 +365,27 @@ export class SandboxLifecycle {
     this.#live.remove(id);
     // Those who are connected learn it now; the database may take longer.
     line?.declareLost(new InsienError("sandbox_failed", `The sandbox failed. ${reason}`));
-    const row = await this.#transition(id, "machineLost", { stateReason: reason, endedAt: new Date() });
+    const row = await this.#transition(id, "machineLost", {
+      stateReason: reason,
+      endedAt: new Date(),
+    });
     if (row?.state === "failed" && row.machineId !== undefined) {
       this.#parts.factory.destroy(row.machineId, reason).catch((error: unknown) => {
         // The reconciler removes the machines of failed sandboxes.
-        this.#parts.log.warn({ err: error, sandboxId: id }, "the machine of a failed sandbox could not be removed");
+        this.#parts.log.warn(
+          { err: error, sandboxId: id },
+          "the machine of a failed sandbox could not be removed",
+        );
       });
     }
   }
 
   /** As `#transition`, for callers to whom a sandbox that does not exist is an error. */
-  async #need(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRecord> {
+  async #need(
+    id: SandboxId,
+    event: SandboxEventName,
+    changes: Changes = {},
+  ): Promise<SandboxRecord> {
     const row = await this.#transition(id, event, changes);
     if (row === undefined) throw new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
     return row;
@@ -297,15 +395,26 @@ export class SandboxLifecycle {
    * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
    * is the unchanged one when the event changes nothing; `undefined` when there is none.
    */
-  async #transition(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<SandboxRecord | undefined> {
+  async #transition(
+    id: SandboxId,
+    event: SandboxEventName,
+    changes: Changes = {},
+  ): Promise<SandboxRecord | undefined> {
     for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
       const row = await this.#parts.store.get(id);
       if (row === undefined) return undefined;
       const step = next(row.state, event);
       if (step.kind === "refuse") throw step.error(id, row.stateReason);
       if (step.kind === "ignore") return row;
-      const record = { type: `sandbox.${event}`, data: changes.stateReason === undefined ? {} : { reason: changes.stateReason } };
-      const moved = await this.#parts.store.transition(row, { ...changes, state: step.state }, record);
+      const record = {
+        type: `sandbox.${event}`,
+        data: changes.stateReason === undefined ? {} : { reason: changes.stateReason },
+      };
+      const moved = await this.#parts.store.transition(
+        row,
+        { ...changes, state: step.state },
+        record,
+      );
       if (moved !== undefined) return moved;
     }
     throw new InsienError("conflict", `Sandbox ${id} is being changed by several callers at once`);
@@ -341,8 +450,22 @@ export class SandboxLifecycle {
   }
 }
 
-function bindRequest({ id, environment, name }: Pick<SandboxRecord, "id" | "environment" | "name">): BindRequest {
-  const hostname = name?.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "").slice(0, HOSTNAME_CHARS);
+/** A create that was sent again gets the sandbox that the first one made. */
+function sameCreate(row: SandboxRecord, request: CreateRequest): SandboxRecord {
+  if (row.ownerId === request.ownerId && row.state !== "destroyed") return row;
+  throw new InsienError("conflict", `The id ${row.id} is taken: choose another one at random`);
+}
+
+function bindRequest({
+  id,
+  environment,
+  name,
+}: Pick<SandboxRecord, "id" | "environment" | "name">): BindRequest {
+  const hostname = name
+    ?.toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^-|-$/g, "")
+    .slice(0, HOSTNAME_CHARS);
   return { sandboxId: id, env: environment, ...(hostname ? { hostname } : {}) };
 }
 
@@ -352,4 +475,5 @@ const expiry = (ttlSeconds: number): Date | undefined =>
 const sameLimits = (a: MachineLimits, b: MachineLimits): boolean =>
   a.cpu === b.cpu && a.memoryBytes === b.memoryBytes && a.pids === b.pids;
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

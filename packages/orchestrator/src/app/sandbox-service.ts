@@ -1,4 +1,14 @@
-import { InsienError, LIMITS, type CreateSandboxBody, type ExecAnswer, type ExecBody, type SandboxId, type SandboxState, parseMemory } from "@insien/protocol";
+import {
+  InsienError,
+  LIMITS,
+  type CreateSandboxBody,
+  type ExecAnswer,
+  type ExecBody,
+  type SandboxId,
+  type SandboxState,
+  asSandboxId,
+  parseMemory,
+} from "@insien/protocol";
 import type { MachineLimits, Progress, RuntimeCapabilities } from "@insien/runtime";
 import type { EventRows, SandboxRecord, SandboxRows } from "../db/index.ts";
 import { callAgent } from "../line/agent-call.ts";
@@ -48,10 +58,14 @@ export class SandboxService implements Sandboxes {
     const network = body.network ?? this.#defaults.network;
     if (!this.#capabilities.networks.includes(network)) {
       const why = this.#capabilities.notes.find((note) => note.includes("network")) ?? "";
-      throw new InsienError("capability_missing", `This server's runtime has no '${network}' network. ${why}`.trim());
+      throw new InsienError(
+        "capability_missing",
+        `This server's runtime has no '${network}' network. ${why}`.trim(),
+      );
     }
     return this.#lifecycle.create(
       {
+        id: body.id === undefined ? undefined : asSandboxId(body.id),
         ownerId: principal.ownerId,
         name: body.name,
         template: body.template,
@@ -71,7 +85,10 @@ export class SandboxService implements Sandboxes {
     return this.#owned(principal, id);
   }
 
-  list(principal: Principal, query: { state?: SandboxState; limit?: number; cursor?: string }): ReturnType<Sandboxes["list"]> {
+  list(
+    principal: Principal,
+    query: { state?: SandboxState; limit?: number; cursor?: string },
+  ): ReturnType<Sandboxes["list"]> {
     return this.#store.list(principal.ownerId, query);
   }
 
@@ -80,7 +97,11 @@ export class SandboxService implements Sandboxes {
     return row.state === "destroyed" ? false : this.#lifecycle.destroy(id);
   }
 
-  async stop(principal: Principal, id: SandboxId, options: { graceMs?: number } = {}): Promise<Sandbox> {
+  async stop(
+    principal: Principal,
+    id: SandboxId,
+    options: { graceMs?: number } = {},
+  ): Promise<Sandbox> {
     await this.#owned(principal, id);
     this.#needStopStart();
     return this.#lifecycle.stop(id, options);
@@ -92,17 +113,30 @@ export class SandboxService implements Sandboxes {
     return this.#lifecycle.start(id);
   }
 
-  async extend(principal: Principal, id: SandboxId, change: { ttlSeconds?: number; idleTimeoutSeconds?: number }): Promise<Sandbox> {
+  async extend(
+    principal: Principal,
+    id: SandboxId,
+    change: { ttlSeconds?: number; idleTimeoutSeconds?: number },
+  ): Promise<Sandbox> {
     await this.#owned(principal, id);
     return this.#lifecycle.extend(id, change);
   }
 
-  async events(principal: Principal, id: SandboxId, query: { after?: number; limit?: number }): Promise<SandboxEvent[]> {
+  async events(
+    principal: Principal,
+    id: SandboxId,
+    query: { after?: number; limit?: number },
+  ): Promise<SandboxEvent[]> {
     await this.#owned(principal, id, { destroyed: "found" });
     return this.#events.list(id, query);
   }
 
-  async exec(principal: Principal, id: SandboxId, body: ExecBody, options: CallOptions = {}): Promise<ExecAnswer> {
+  async exec(
+    principal: Principal,
+    id: SandboxId,
+    body: ExecBody,
+    options: CallOptions = {},
+  ): Promise<ExecAnswer> {
     const connector = await this.connect(principal, id, options);
     const answer = await callAgent(
       connector,
@@ -115,7 +149,8 @@ export class SandboxService implements Sandboxes {
         env: body.environment,
         user: body.user,
         stdin: body.stdin,
-        timeoutMs: body.timeout_seconds === undefined ? undefined : Math.round(body.timeout_seconds * 1000),
+        timeoutMs:
+          body.timeout_seconds === undefined ? undefined : Math.round(body.timeout_seconds * 1000),
       },
       options,
     );
@@ -128,7 +163,12 @@ export class SandboxService implements Sandboxes {
       ...(answer.signal === undefined ? {} : { signal: answer.signal }),
       ...(answer.truncated === undefined
         ? {}
-        : { truncated: { stdout_bytes: answer.truncated.stdoutBytes, stderr_bytes: answer.truncated.stderrBytes } }),
+        : {
+            truncated: {
+              stdout_bytes: answer.truncated.stdoutBytes,
+              stderr_bytes: answer.truncated.stderrBytes,
+            },
+          }),
     };
   }
 
@@ -136,7 +176,13 @@ export class SandboxService implements Sandboxes {
     return this.#live.get(id)?.line.isUp ?? false;
   }
 
-  async connect(principal: Principal, id: SandboxId, options: CallOptions = {}): Promise<AgentConnector> {
+  async connect(
+    principal: Principal,
+    id: SandboxId,
+    options: CallOptions = {},
+  ): Promise<AgentConnector> {
+    const creating = this.#live.get(id) === undefined ? this.#lifecycle.creating(id) : undefined;
+    await creating?.catch(() => undefined);
     const live = this.#live.get(id);
     if (live === undefined) throw await this.#whyNotConnected(principal, id);
     if (live.row.ownerId !== principal.ownerId) throw notFound(id);
@@ -150,18 +196,28 @@ export class SandboxService implements Sandboxes {
     const { limits } = this.#defaults;
     return {
       cpu: resources?.cpu ?? limits.cpu,
-      memoryBytes: resources?.memory === undefined ? limits.memoryBytes : (parseMemory(resources.memory) ?? limits.memoryBytes),
+      memoryBytes:
+        resources?.memory === undefined
+          ? limits.memoryBytes
+          : (parseMemory(resources.memory) ?? limits.memoryBytes),
       pids: resources?.pids ?? limits.pids,
     };
   }
 
   #needStopStart(): void {
     if (this.#capabilities.stopStart) return;
-    throw new InsienError("capability_missing", "This server's runtime cannot stop a sandbox and keep its files");
+    throw new InsienError(
+      "capability_missing",
+      "This server's runtime cannot stop a sandbox and keep its files",
+    );
   }
 
   /** The caller's own sandbox; to everyone else, and once destroyed, it does not exist. */
-  async #owned(principal: Principal, id: SandboxId, options: { destroyed?: "found" } = {}): Promise<SandboxRecord> {
+  async #owned(
+    principal: Principal,
+    id: SandboxId,
+    options: { destroyed?: "found" } = {},
+  ): Promise<SandboxRecord> {
     const row = await this.#store.get(id);
     if (row === undefined || row.ownerId !== principal.ownerId) throw notFound(id);
     if (row.state === "destroyed" && options.destroyed !== "found") throw notFound(id);
@@ -172,16 +228,23 @@ export class SandboxService implements Sandboxes {
     const row = await this.#owned(principal, id);
     switch (row.state) {
       case "failed":
-        return new InsienError("sandbox_failed", `Sandbox ${id} failed. ${row.stateReason ?? ""}`.trim());
+        return new InsienError(
+          "sandbox_failed",
+          `Sandbox ${id} failed. ${row.stateReason ?? ""}`.trim(),
+        );
       case "stopped":
       case "paused":
         return new InsienError("sandbox_state", `Sandbox ${id} is ${row.state}: start it first`);
       case "destroying":
         return new InsienError("sandbox_not_found", `Sandbox ${id} is being destroyed`);
       default:
-        return new InsienError("agent_unreachable", `Sandbox ${id} is ${row.state} and does not answer yet`);
+        return new InsienError(
+          "agent_unreachable",
+          `Sandbox ${id} is ${row.state} and does not answer yet`,
+        );
     }
   }
 }
 
-const notFound = (id: SandboxId): InsienError => new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
+const notFound = (id: SandboxId): InsienError =>
+  new InsienError("sandbox_not_found", `There is no sandbox ${id}`);

@@ -41,11 +41,17 @@ export class TemplateCatalog {
     this.#entries.delete(name);
   }
 
-  async #resolve(wanted: { template?: string | undefined; image?: string | undefined }): Promise<Template> {
+  async #resolve(wanted: {
+    template?: string | undefined;
+    image?: string | undefined;
+  }): Promise<Template> {
     if (wanted.image !== undefined) {
       const capabilities = await this.#runtime.capabilities();
       if (!capabilities.images) {
-        throw new InsienError("capability_missing", `The ${this.#runtime.name} runtime makes no sandboxes from images`);
+        throw new InsienError(
+          "capability_missing",
+          `The ${this.#runtime.name} runtime makes no sandboxes from images`,
+        );
       }
       return { name: `image:${wanted.image}`, image: wanted.image };
     }
@@ -53,21 +59,31 @@ export class TemplateCatalog {
     const template = this.#named.get(name);
     if (template === undefined) {
       const known = [...this.#named.keys()].join(", ");
-      throw new InsienError("template_not_found", `There is no template '${name}'; there is: ${known}`);
+      throw new InsienError(
+        "template_not_found",
+        `There is no template '${name}'; there is: ${known}`,
+      );
     }
     return template;
   }
 
   #entry(template: Template): Entry {
     const existing = this.#entries.get(template.name);
-    if (existing !== undefined && (existing.doneAt === undefined || Date.now() - existing.doneAt < FRESH_MS)) {
+    if (
+      existing !== undefined &&
+      (existing.doneAt === undefined || Date.now() - existing.doneAt < FRESH_MS)
+    ) {
       return existing;
     }
     const listeners = new Set<(progress: Progress) => void>();
     const onProgress = (progress: Progress) => {
       for (const listener of listeners) listener(progress);
     };
-    const entry: Entry = { prepared: this.#runtime.prepare(template, { onProgress }), listeners, doneAt: undefined };
+    const entry: Entry = {
+      prepared: this.#runtime.prepare(template, { onProgress }),
+      listeners,
+      doneAt: undefined,
+    };
     this.#entries.set(template.name, entry);
     entry.prepared.then(
       () => {
@@ -80,7 +96,10 @@ export class TemplateCatalog {
 }
 
 /** One caller's impatience does not stop the work that others wait for too. */
-function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+function abortable<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
   if (signal === undefined) return promise;
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
