@@ -28,14 +28,17 @@ export async function* containerEnds(
     event: ["die", "destroy"],
     label: [`${LABELS.owner}=${ownerId}`],
   };
+  // The signal may abort while the daemon has yet to answer, and that wait must end as well.
   const stream = await engine.docker.getEvents({
     since: since.getTime() / 1000,
     filters: JSON.stringify(filters),
+    abortSignal: signal,
   });
   if (!(stream instanceof Readable)) return;
   const stop = () => void stream.destroy();
   signal.addEventListener("abort", stop, { once: true });
   try {
+    signal.throwIfAborted();
     for await (const value of jsonLines(stream)) {
       const { Action, Actor, timeNano } = value as EventLine;
       const machineId = Actor.Attributes[LABELS.machine] as MachineId | undefined;

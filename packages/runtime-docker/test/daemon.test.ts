@@ -75,6 +75,14 @@ describe.skipIf(!dockerAnswers)("a Docker daemon", () => {
     watching.abort();
   });
 
+  test("ends the watch that is aborted before the daemon answered", async () => {
+    await using runtime = createDockerRuntime({ ownerId: "testdaemon", kit: await kit() });
+    const watching = new AbortController();
+    const first = runtime.watch({ signal: watching.signal })[Symbol.asyncIterator]().next();
+    watching.abort();
+    expect(await first).toEqual({ done: true, value: undefined });
+  });
+
   test("is rid of the networks that a killed orchestrator left, and of no others", async () => {
     const template = { name: "debian", image: "debian:bookworm-slim" };
     await using bench = await Bench.open({
