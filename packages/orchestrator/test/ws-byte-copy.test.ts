@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { type AddressInfo } from "node:net";
+import { waitFor } from "@insien/test-kit";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { copyBytes, readIntoOneBuffer } from "../src/ws/byte-copy.ts";
 
@@ -76,15 +77,15 @@ test("a reader that stops holds the writer, and neither end keeps more than its 
   sink.pause();
   const piece = Buffer.alloc(1024 * 1024);
   let written = 0;
-  for (;;) {
+  let looksWhileHeld = 0;
+  const isHeld = (): boolean => {
+    looksWhileHeld = source.writableNeedDrain ? looksWhileHeld + 1 : 0;
+    if (looksWhileHeld > 0) return looksWhileHeld === 10;
+    source.write(piece);
     written += piece.length;
-    if (source.write(piece)) continue;
-    const drained = await Promise.race([
-      once(source, "drain").then(() => true),
-      new Promise((resolve) => setTimeout(() => resolve(false), 200)),
-    ]);
-    if (drained === false) break;
-  }
+    return false;
+  };
+  await waitFor(isHeld, { describe: "the writer to be held" });
   expect(written).toBeLessThan(64 * 1024 * 1024);
   expect(to.writableLength).toBeLessThanOrEqual(256 * 1024 + 64 * 1024);
 });

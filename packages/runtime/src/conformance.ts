@@ -44,7 +44,7 @@ export function runtimeConformance(options: ConformanceOptions): void {
       test(name, async (context) => {
         context.skip(reason !== undefined, reason);
         onTestFinished(() => bench.clear());
-        await run(bench);
+        await run(bench, context);
       });
     }
   });
