@@ -1,4 +1,4 @@
-export type { FileContext, FileUser } from "./file-context.ts";
+export type { FileContext } from "./file-context.ts";
 export { fileHandlers } from "./file-handlers.ts";
 export { watchHandlers } from "./watches.ts";
 export { handleFiles } from "./file-requests.ts";

@@ -3,8 +3,9 @@
  * place, so that the agent stays one file.
  */
 import { readFileSync } from "node:fs";
-import { stripTypeScriptTypes } from "node:module";
+import { transformSync } from "esbuild";
 
-export const SEARCH_SOURCE: string = stripTypeScriptTypes(
+export const SEARCH_SOURCE: string = transformSync(
   readFileSync(new URL("./search-thread.ts", import.meta.url), "utf8"),
-);
+  { loader: "ts", target: "node24", minifyWhitespace: true },
+).code;

@@ -1,2 +1,2 @@
-export { terminalDoor, type TerminalDoor } from "./terminal-handlers.ts";
-export { TerminalTable, type TerminalTableOptions } from "./terminal-table.ts";
+export { terminalDoor } from "./terminal-handlers.ts";
+export { TerminalTable } from "./terminal-table.ts";
