@@ -41,6 +41,8 @@ export interface Config {
     idleTimeoutSeconds: number;
   }>;
   readonly publicUrl: string | undefined;
+  /** Where other orchestrators on the same database reach this one; from its address when `undefined`. */
+  readonly nodeUrl: string | undefined;
   readonly trustProxy: boolean;
   /** Pages that may call from a browser; `undefined`: any that has a key. */
   readonly corsOrigins: readonly string[] | undefined;
@@ -117,6 +119,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
       idleTimeoutSeconds: given.INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS,
     }),
     publicUrl: given.INSIEN_PUBLIC_URL,
+    nodeUrl: given.INSIEN_NODE_URL,
     trustProxy: given.INSIEN_TRUST_PROXY,
     corsOrigins: given.INSIEN_CORS_ORIGINS,
     onStop: given.INSIEN_ON_STOP,

@@ -31,7 +31,8 @@ async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Pr
       allowSudo: config.allowSudo,
       ...(config.dockerSocket === undefined ? {} : { socketPath: config.dockerSocket }),
     });
-  const bubblewrap = () => createBubblewrapRuntime({ ownerId, kit, dataDirectory: config.dataDirectory });
+  const bubblewrap = () =>
+    createBubblewrapRuntime({ ownerId, kit, dataDirectory: config.dataDirectory });
   const usable = async (runtime: Runtime, reason: string): Promise<Choice> => {
     await runtime.capabilities();
     return { runtime, reason };
@@ -41,12 +42,15 @@ async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Pr
   try {
     return await usable(docker(), "a Docker daemon answers");
   } catch {
-    return usable(bubblewrap(), "no Docker daemon answers, so sandboxes are process trees of this machine");
+    return usable(
+      bubblewrap(),
+      "no Docker daemon answers, so sandboxes are process trees of this machine",
+    );
   }
 }
 
 const templatesOf = (config: Config): [Template] => [
-  { name: "base", image: config.agentImage ?? "insien-base", user: "user" },
+  { name: "base", image: config.agentImage ?? "insien-base" },
 ];
 
 async function main(): Promise<void> {
@@ -56,10 +60,13 @@ async function main(): Promise<void> {
   const kit = await prepareKit({ directory: config.dataDirectory });
   // A node is a data directory: its machines carry its id, and no other node touches them.
   const nodeId = await readOrMakeSecret(join(config.dataDirectory, "node-id"));
-  const database = resources.use(await openDatabase({ dataDirectory: config.dataDirectory, url: config.databaseUrl }));
+  const database = resources.use(
+    await openDatabase({ dataDirectory: config.dataDirectory, url: config.databaseUrl }),
+  );
   const { runtime, reason } = await chooseRuntime(config, kit, nodeId);
   resources.use(runtime);
-  const apiKey = config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
+  const apiKey =
+    config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
   const server = resources.use(
     new Server({ config, database, runtime, templates: templatesOf(config), nodeId, apiKey, log }),
   );
@@ -67,7 +74,10 @@ async function main(): Promise<void> {
   await writeServerFile(config.dataDirectory, {
     pid: process.pid,
     url: address.url,
-    webSocketUrl: address.url.replace(/^http(.*):\d+$/, `ws$1:${address.webSocketPort ?? address.port}`),
+    webSocketUrl: address.url.replace(
+      /^http(.*):\d+$/,
+      `ws$1:${address.webSocketPort ?? address.port}`,
+    ),
     startedAt: new Date().toISOString(),
   });
   const { notes } = await runtime.capabilities();
@@ -93,7 +103,10 @@ function stopSignal(log: Logger): Promise<void> {
   return new Promise((resolve) => {
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.once(name, () => {
-        log.info({ signal: name }, "stopping; sandboxes are kept unless INSIEN_ON_STOP says destroy");
+        log.info(
+          { signal: name },
+          "stopping; sandboxes are kept unless INSIEN_ON_STOP says destroy",
+        );
         process.once(name, () => process.exit(1));
         resolve();
       });
@@ -105,7 +118,10 @@ try {
   await main();
   process.exit(0);
 } catch (error) {
-  const message = error instanceof InsienError ? error.message : String(error instanceof Error ? error.stack : error);
+  const message =
+    error instanceof InsienError
+      ? error.message
+      : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`Insien could not start.\n${message}\n`);
   process.exit(1);
 }

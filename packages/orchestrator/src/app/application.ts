@@ -110,9 +110,27 @@ export interface Keys {
   revoke(principal: Principal, id: string): Promise<boolean>;
 }
 
+/** Where a sandbox's machine is, when that is not here. */
+export interface Place {
+  nodeId: string;
+  /** Where that node is reached; `undefined` while it gives no sign of life. */
+  url: string | undefined;
+}
+
+/** The orchestrators that share the database. */
+export interface Nodes {
+  /** Of this one. */
+  readonly id: string;
+  /** `undefined` when this node can answer for the sandbox itself, if only that there is none. */
+  locate(principal: Principal, id: SandboxId): Promise<Place | undefined>;
+  /** A node did not answer where it was said to be: ask anew. */
+  forget(nodeId: string): void;
+}
+
 export interface Application {
   sandboxes: Sandboxes;
   keys: Keys;
+  nodes: Nodes;
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }

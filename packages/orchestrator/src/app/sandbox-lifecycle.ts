@@ -354,6 +354,9 @@ export class SandboxLifecycle {
   }
 
   async #finishDestroy(row: SandboxRecord): Promise<void> {
+    // Those who are connected learn why before their connection breaks.
+    const reason = new InsienError("sandbox_not_found", `Sandbox ${row.id} was destroyed`);
+    this.#live.get(row.id)?.line.declareLost(reason);
     this.#live.remove(row.id);
     if (row.machineId !== undefined)
       await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");

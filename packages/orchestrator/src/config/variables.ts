@@ -114,6 +114,8 @@ const shape = {
   /** A program that forgot its sandbox should not keep the memory for ever. */
   INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("3600"),
   INSIEN_PUBLIC_URL: webUrl.optional(),
+  /** Where the other orchestrators on the same database reach this one. */
+  INSIEN_NODE_URL: webUrl.optional(),
   INSIEN_TRUST_PROXY: flag.prefault("0"),
   INSIEN_CORS_ORIGINS: origins.optional(),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),

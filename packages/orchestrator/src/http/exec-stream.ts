@@ -1,6 +1,5 @@
 import { StringDecoder } from "node:string_decoder";
 import {
-  AGENT_PATHS,
   type ExecBody,
   type ExecLine,
   InsienError,
@@ -10,7 +9,7 @@ import {
   newId,
 } from "@insien/protocol";
 import { WebSocket } from "ws";
-import { agentError, parseFrame } from "../line/agent-call.ts";
+import { agentError, agentSocket, parseFrame } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import { asInsienError } from "./error-answer.ts";
 import type { LineStream } from "./line-stream.ts";
@@ -61,13 +60,7 @@ export class ExecStream {
 
   async #start(connector: AgentConnector, body: ExecBody, signal: AbortSignal): Promise<void> {
     const stream = await connector.take({ signal });
-    const socket = new WebSocket(`ws://agent${AGENT_PATHS.rpc}`, {
-      // The typing asks for a net.Socket; ws works with any duplex stream.
-      createConnection: () => stream as never,
-      perMessageDeflate: false,
-      maxPayload: LIMITS.rpcFrameBytes.value,
-      handshakeTimeout: LIMITS.handshakeMs.value,
-    });
+    const socket = agentSocket(stream, { maxPayload: LIMITS.rpcFrameBytes.value });
     this.#socket = socket;
     socket.on("error", (cause) => {
       const message = "The connection to the sandbox's agent broke";

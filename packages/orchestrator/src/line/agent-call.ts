@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import type { Duplex } from "node:stream";
 import {
   AGENT_PATHS,
   type ErrorBody,
@@ -12,6 +12,21 @@ import {
 } from "@insien/protocol";
 import { WebSocket } from "ws";
 import type { AgentConnector } from "./agent-connector.ts";
+
+/** An RPC connection over a line connection. An agent that does not take it up in time loses it. */
+export function agentSocket(stream: Duplex, options: { maxPayload: number }): WebSocket {
+  const socket = new WebSocket(`ws://agent${AGENT_PATHS.rpc}`, {
+    // The typing asks for a net.Socket; ws works with any duplex stream.
+    createConnection: () => stream as never,
+    perMessageDeflate: false,
+    maxPayload: options.maxPayload,
+  });
+  // The client's own clock for it needs a socket that it connected itself.
+  const timer = setTimeout(() => socket.terminate(), LIMITS.handshakeMs.value);
+  socket.once("open", () => clearTimeout(timer));
+  socket.once("close", () => clearTimeout(timer));
+  return socket;
+}
 
 interface Frame {
   id?: string;
@@ -48,21 +63,14 @@ export async function callAgent<Type extends RpcType>(
   options: { signal?: AbortSignal } = {},
 ): Promise<RpcAnswers[Type]> {
   const stream = await connector.take(options);
-  const socket = new WebSocket(`ws://agent${AGENT_PATHS.rpc}`, {
-    createConnection: () => stream as never,
-    perMessageDeflate: false,
-    maxPayload: 4 * LIMITS.rpcFrameBytes.value,
-    handshakeTimeout: LIMITS.handshakeMs.value,
-  });
+  const socket = agentSocket(stream, { maxPayload: 4 * LIMITS.rpcFrameBytes.value });
   const signals = [options.signal, connector.lost].filter((each) => each !== undefined);
   const signal = AbortSignal.any(signals);
   const abort = () => socket.terminate();
   signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
   try {
-    await once(socket, "open", { signal });
-    const id = newId();
-    socket.send(JSON.stringify({ ...fields, id, type }));
-    return await answerTo<Type>(socket, id, signal);
+    return await ask<Type>(socket, { ...fields, id: newId(), type });
   } catch (error) {
     if (connector.lost.aborted) throw connector.lost.reason;
     options.signal?.throwIfAborted();
@@ -70,28 +78,28 @@ export async function callAgent<Type extends RpcType>(
     throw new InsienError("connection_lost", "The connection to the sandbox's agent broke", { cause: error });
   } finally {
     signal.removeEventListener("abort", abort);
-    socket.on("error", () => undefined);
     socket.terminate();
   }
 }
 
-function answerTo<Type extends RpcType>(socket: WebSocket, id: string, signal: AbortSignal): Promise<RpcAnswers[Type]> {
+/** Listens from the first moment: an agent may answer, or break the protocol, before it is asked. */
+function ask<Type extends RpcType>(socket: WebSocket, request: { id: string }): Promise<RpcAnswers[Type]> {
   return new Promise((resolve, reject) => {
+    socket.on("error", reject);
+    socket.on("close", () => {
+      reject(new InsienError("connection_lost", "The agent closed the connection before it answered"));
+    });
+    socket.on("open", () => socket.send(JSON.stringify(request)));
     socket.on("message", (data, isBinary) => {
       if (isBinary) return;
       try {
         const frame = parseFrame(String(data));
-        if (frame.id !== id) return;
+        if (frame.id !== request.id) return;
         if (frame.type === "error" && frame.error !== undefined) reject(agentError(frame.error));
         else resolve(frame as unknown as RpcAnswers[Type]);
       } catch (error) {
         reject(error);
       }
-    });
-    socket.once("error", reject);
-    socket.once("close", () => {
-      if (signal.aborted) reject(signal.reason as Error);
-      else reject(new InsienError("connection_lost", "The agent closed the connection before it answered"));
     });
   });
 }

@@ -20,8 +20,10 @@ export class LineServer implements AsyncDisposable {
   readonly #tokens: LineTokens;
   readonly #lines = new Map<MachineId, { line: MachineLine; server: NetServer }>();
   readonly #http: HttpServer;
-  /** Connections that have not said what they want yet, each with the clock that ends it. */
-  readonly #greeted = new WeakMap<Duplex, NodeJS.Timeout>();
+  /** Connections that have not said what they want yet: to be called when they have. */
+  readonly #greeted = new Map<Duplex, () => void>();
+  /** How many these are for each machine. */
+  readonly #greeting = new Map<MachineId, number>();
 
   constructor(options: { dataDirectory: string; jwtSecret: string }) {
     this.#directory = join(options.dataDirectory, "lines");
@@ -45,7 +47,7 @@ export class LineServer implements AsyncDisposable {
     const existing = this.get(machineId);
     if (existing !== undefined) return existing;
     const line = new MachineLine(machineId);
-    const server = createNetServer((socket) => this.#greet(socket));
+    const server = createNetServer((socket) => this.#greet(machineId, socket));
     server.maxConnections = LIMITS.lineConnections.value;
     this.#lines.set(machineId, { line, server });
     try {
@@ -115,16 +117,29 @@ export class LineServer implements AsyncDisposable {
   }
 
   /** The HTTP server's own clock runs only while it listens itself. */
-  #greet(socket: Socket): void {
+  #greet(machineId: MachineId, socket: Socket): void {
+    const waiting = this.#greeting.get(machineId) ?? 0;
+    if (waiting >= LIMITS.lineDials.value) {
+      socket.destroy();
+      return;
+    }
+    this.#greeting.set(machineId, waiting + 1);
     const timer = setTimeout(() => socket.destroy(), LIMITS.requestHeadersMs.value);
-    this.#greeted.set(socket, timer);
-    socket.once("close", () => clearTimeout(timer));
+    const greeted = () => {
+      if (!this.#greeted.delete(socket)) return;
+      clearTimeout(timer);
+      const left = (this.#greeting.get(machineId) ?? 1) - 1;
+      if (left > 0) this.#greeting.set(machineId, left);
+      else this.#greeting.delete(machineId);
+    };
+    this.#greeted.set(socket, greeted);
+    socket.once("close", greeted);
     this.#http.emit("connection", socket);
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on("error", () => socket.destroy());
-    clearTimeout(this.#greeted.get(socket));
+    this.#greeted.get(socket)?.();
     const machineId = asMachineId(LINE_PATH.exec(request.url ?? "")?.[1] ?? "");
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
     if (request.headers.upgrade !== LINE_UPGRADE || machineId === undefined || token === undefined) {
