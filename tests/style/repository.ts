@@ -19,10 +19,9 @@ let files: readonly TextFile[] | undefined;
 
 /** Every text file of the repository that git tracks or would track. */
 export function repositoryFiles(): readonly TextFile[] {
-  files ??= execFileSync("git", ["ls-files", "-co", "--exclude-standard"], {
-    cwd: ROOT,
-    encoding: "utf8",
-  })
+  // Root may test what a person cloned, which git refuses to read unless told.
+  const git = ["-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"];
+  files ??= execFileSync("git", git, { cwd: ROOT, encoding: "utf8" })
     .split("\n")
     .filter((path) => TEXT.test(path) && path !== "package-lock.json")
     // A file that is deleted and not yet committed is still listed.
