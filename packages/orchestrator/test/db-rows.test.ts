@@ -239,11 +239,13 @@ describe.for(DATABASES.filter(({ present }) => present))(
         newSandboxRow({ state: "failed", endedAt: new Date(1000) }),
         created,
       );
-      expect(await database.sandboxes.purge(new Date(2000))).toBe(1);
+      const stopped = await database.sandboxes.insert(newSandboxRow({ state: "stopped" }), created);
+      expect(await database.sandboxes.purge(new Date(2000))).toBe(2);
       expect(await database.sandboxes.get(old.id)).toBeUndefined();
       expect(await database.events.list(old.id)).toEqual([]);
       expect(await database.sandboxes.get(recent.id)).toBeDefined();
-      expect(await database.sandboxes.get(failed.id)).toBeDefined();
+      expect(await database.sandboxes.get(failed.id)).toBeUndefined();
+      expect(await database.sandboxes.get(stopped.id)).toBeDefined();
     });
 
     test("events are read in order, from any point on", async () => {
@@ -269,20 +271,20 @@ describe.for(DATABASES.filter(({ present }) => present))(
       expect(rest.map((event) => event.type)).toEqual(["two"]);
     });
 
-    test("nodes beat their hearts and go", async () => {
-      const node = {
-        id: newId(),
-        url: "http://one",
-        startedAt: new Date(1000),
-        heartbeatAt: new Date(1000),
-      };
+    test("nodes beat their hearts, by the database's clock, and go", async () => {
+      const node = { id: newId(), url: "http://one", startedAt: new Date(1000) };
       await database.nodes.heartbeat(node);
-      await database.nodes.heartbeat({ ...node, heartbeatAt: new Date(9000) });
-      expect(await database.nodes.get(node.id)).toEqual({ ...node, heartbeatAt: new Date(9000) });
-      expect(await database.nodes.alive(new Date(9000))).toHaveLength(1);
-      expect(await database.nodes.alive(new Date(9001))).toEqual([]);
+      const first = await database.nodes.get(node.id);
+      expect(first).toMatchObject(node);
+      expect(first?.silentMs).toBeLessThan(5_000);
+      await waitFor(async () => ((await database.nodes.get(node.id))?.silentMs ?? 0) > 50);
+      await database.nodes.heartbeat({ ...node, url: "http://two" });
+      const second = await database.nodes.get(node.id);
+      expect(second?.url).toBe("http://two");
+      expect(second?.heartbeatAt.getTime()).toBeGreaterThan(first?.heartbeatAt.getTime() ?? 0);
       expect(await database.nodes.remove(node.id)).toBe(true);
       expect(await database.nodes.remove(node.id)).toBe(false);
+      expect(await database.nodes.get(node.id)).toBeUndefined();
     });
 
     test("the installation is made once, whoever asks first", async () => {

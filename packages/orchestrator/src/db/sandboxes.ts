@@ -100,7 +100,7 @@ export function sandboxRows(connection: Connection): SandboxRows {
       const old = connection.drizzle
         .select({ id: sandboxes.id })
         .from(sandboxes)
-        .where(and(eq(sandboxes.state, "destroyed"), lt(sandboxes.endedAt, endedBefore)))
+        .where(and(ENDED, lt(sandboxes.endedAt, endedBefore)))
         .limit(LIMITS.purgeRows.value);
       const removed = await write(() =>
         connection.drizzle.delete(sandboxes).where(sql`${sandboxes.id} in ${old}`),
@@ -111,6 +111,7 @@ export function sandboxRows(connection: Connection): SandboxRows {
 }
 
 // The literal matches the condition of the partial indexes; a parameter would not.
+const ENDED: SQL = sql`${sandboxes.state} in ('destroyed', 'failed')`;
 const LIVE: SQL = sql`${sandboxes.state} <> 'destroyed'`;
 
 function writers(connection: Connection): Pick<SandboxRows, "insert" | "transition" | "touch"> {

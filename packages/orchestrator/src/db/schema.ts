@@ -104,7 +104,7 @@ export const sandboxes = pgTable(
       .where(sql`${table.state} <> 'destroyed' and ${table.expiresAt} is not null`),
     index("sandboxes_ended")
       .on(table.endedAt)
-      .where(sql`${table.state} = 'destroyed'`),
+      .where(sql`${table.state} in ('destroyed', 'failed')`),
   ],
 );
 
