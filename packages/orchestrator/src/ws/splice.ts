@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { InsienError } from "@insien/protocol";
+import { copyBytes } from "@insien/sockets";
 import { asInsienError } from "../http/error-answer.ts";
-import { copyBytes } from "./byte-copy.ts";
 import { CLOSE_CODES, closeFrame, closeReason } from "./close-frame.ts";
 import { FrameBoundary } from "./frame-boundary.ts";
 

@@ -4,7 +4,7 @@ import { type Server, type Socket, connect, createServer } from "node:net";
 import { type AddressInfo } from "node:net";
 import { waitFor } from "@insien/test-kit";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { copyBytes, readIntoOneBuffer } from "../src/ws/byte-copy.ts";
+import { copyBytes, readIntoOneBuffer } from "../src/index.ts";
 
 /** Two pairs of connected sockets: what is written to `source` is copied to `sink`. */
 let server: Server;

@@ -1,0 +1,42 @@
+import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+
+/** A request's body that no parser reads any more. */
+export interface TakenBody {
+  /** Paused. The next byte that it gives is the body's first one. */
+  socket: Socket;
+  /** How many of the bytes to come are the body's; what is behind them is not. */
+  lengthBytes: number;
+}
+
+/**
+ * Takes the body of a request that nothing has read of yet away from Node's HTTP parser, which costs
+ * most of what it takes to receive a large one. The socket is of no use for another request: the
+ * answer must say `Connection: close`. An early end is for the caller to see, too.
+ *
+ * `undefined`: the request stays as it was, because its length is not known or less than
+ * `minimumBytes`, all of it has arrived already, or its connection is no plain socket.
+ */
+export function takeBody(
+  request: IncomingMessage,
+  options: { minimumBytes: number },
+): TakenBody | undefined {
+  const { socket, headers } = request;
+  const lengthBytes = Number(headers["content-length"] ?? Number.NaN);
+  const isTakable =
+    lengthBytes >= options.minimumBytes &&
+    headers["transfer-encoding"] === undefined &&
+    // Behind a complete request the parser may have begun to read the next one.
+    !request.complete &&
+    !request.destroyed &&
+    socket instanceof Socket;
+  if (!isTakable) return undefined;
+  for (const event of ["data", "end"]) socket.removeAllListeners(event);
+  // The parser reads past the stream until somebody else wants its data; this is that somebody.
+  const nobody = () => undefined;
+  socket.on("data", nobody).off("data", nobody);
+  const parsed: unknown = request.read();
+  socket.pause();
+  if (parsed instanceof Buffer) socket.unshift(parsed);
+  return { socket, lengthBytes };
+}
