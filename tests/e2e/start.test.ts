@@ -2,6 +2,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -44,6 +45,29 @@ describe.each(presentRuntimes)("./start.sh on %s", (runtime) => {
       expect(stderr).toContain("The demo worked");
       expect(await processesNaming(directory)).toEqual([]);
     } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("whose port is taken says so and ends", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "insien-port-test-"));
+    const owner = createServer().listen(0, "127.0.0.1");
+    try {
+      await once(owner, "listening");
+      const address = owner.address();
+      const port = typeof address === "object" && address !== null ? String(address.port) : "";
+      const start = execute("./start.sh", [], {
+        cwd: root,
+        env: {
+          ...process.env,
+          ...{ PORT: port, WS_PORT: "0", INSIEN_DATA_DIR: directory, INSIEN_POOL_SIZE: "0" },
+          INSIEN_RUNTIME: runtime,
+        },
+      });
+      const stderr = expect.stringContaining(`Port ${port} is taken`);
+      await expect(start).rejects.toMatchObject({ code: 1, stderr });
+    } finally {
+      owner.close();
       await rm(directory, { recursive: true, force: true });
     }
   });

@@ -114,14 +114,20 @@ function stopSignal(log: Logger): Promise<void> {
   });
 }
 
+/** A sentence for what a person can mend, and the whole stack for what only we can. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof InsienError) return error.message;
+  if ("code" in error && error.code === "EADDRINUSE" && "port" in error) {
+    return `Port ${String(error.port)} is taken; choose others with PORT and WS_PORT (0 takes a free one).`;
+  }
+  return error.stack ?? error.message;
+}
+
 try {
   await main();
   process.exit(0);
 } catch (error) {
-  const message =
-    error instanceof InsienError
-      ? error.message
-      : String(error instanceof Error ? error.stack : error);
-  process.stderr.write(`Insien could not start.\n${message}\n`);
+  process.stderr.write(`Insien could not start.\n${reasonOf(error)}\n`);
   process.exit(1);
 }
