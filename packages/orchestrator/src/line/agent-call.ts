@@ -46,10 +46,14 @@ export function parseFrame(text: string): Frame {
 }
 
 /** An error that the agent sent; a code we do not know (the agent is not trusted) becomes `internal`. */
-export function agentError(body: ErrorBody): InsienError {
+export function agentError(body: Partial<ErrorBody>): InsienError {
   const code = isErrorCode(body.code) ? body.code : "internal";
   const message = typeof body.message === "string" ? body.message : "The agent gave no reason";
-  return new InsienError(code, message, body.details === undefined ? {} : { details: body.details });
+  return new InsienError(
+    code,
+    message,
+    body.details === undefined ? {} : { details: body.details },
+  );
 }
 
 /**
@@ -75,7 +79,9 @@ export async function callAgent<Type extends RpcType>(
     if (connector.lost.aborted) throw connector.lost.reason;
     options.signal?.throwIfAborted();
     if (error instanceof InsienError) throw error;
-    throw new InsienError("connection_lost", "The connection to the sandbox's agent broke", { cause: error });
+    throw new InsienError("connection_lost", "The connection to the sandbox's agent broke", {
+      cause: error,
+    });
   } finally {
     signal.removeEventListener("abort", abort);
     socket.terminate();
@@ -83,20 +89,25 @@ export async function callAgent<Type extends RpcType>(
 }
 
 /** Listens from the first moment: an agent may answer, or break the protocol, before it is asked. */
-function ask<Type extends RpcType>(socket: WebSocket, request: { id: string }): Promise<RpcAnswers[Type]> {
+function ask<Type extends RpcType>(
+  socket: WebSocket,
+  request: { id: string },
+): Promise<RpcAnswers[Type]> {
   return new Promise((resolve, reject) => {
     socket.on("error", reject);
     socket.on("close", () => {
-      reject(new InsienError("connection_lost", "The agent closed the connection before it answered"));
+      reject(
+        new InsienError("connection_lost", "The agent closed the connection before it answered"),
+      );
     });
     socket.on("open", () => socket.send(JSON.stringify(request)));
     socket.on("message", (data, isBinary) => {
       if (isBinary) return;
       try {
         const frame = parseFrame(String(data));
-        if (frame.id !== request.id) return;
-        if (frame.type === "error" && frame.error !== undefined) reject(agentError(frame.error));
-        else resolve(frame as unknown as RpcAnswers[Type]);
+        // Nothing else was asked here, so an error is about this request even when it does not say so.
+        if (frame.type === "error") reject(agentError(frame.error ?? {}));
+        else if (frame.id === request.id) resolve(frame as unknown as RpcAnswers[Type]);
       } catch (error) {
         reject(error);
       }

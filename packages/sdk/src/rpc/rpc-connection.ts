@@ -76,6 +76,11 @@ export class RpcConnection {
         closed: (close) => connection.#close(closeError(close)),
       },
     });
+    if (connection.closed) {
+      // Nonsense that came together with the handshake ended it before there was a socket to close.
+      connection.#socket.close();
+      return connection;
+    }
     connection.#beginHeartbeat();
     connection.#updateKeepAlive();
     return connection;
