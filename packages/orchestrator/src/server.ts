@@ -6,12 +6,14 @@ import { ExecutionRecord } from "./app/execution-record.ts";
 import { LiveSandboxes } from "./app/live-sandboxes.ts";
 import { MachineFactory } from "./app/machine-factory.ts";
 import { MachinePool } from "./app/machine-pool.ts";
+import { NodeDirectory } from "./app/node-directory.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
 import { SandboxService } from "./app/sandbox-service.ts";
 import { TemplateCatalog } from "./app/template-catalog.ts";
 import type { Config } from "./config.ts";
 import type { Database } from "./db/index.ts";
 import { type HttpAddress, type HttpServer, createHttpServer } from "./http/server.ts";
+import { nodeUrlOf } from "./node-url.ts";
 import { LineServer } from "./line/line-server.ts";
 import { Expiry } from "./reconcile/expiry.ts";
 import { PoolAdoption } from "./reconcile/pool-adoption.ts";
@@ -46,6 +48,7 @@ export class Server implements AsyncDisposable {
   readonly #live: LiveSandboxes;
   readonly #reconciler: Reconciler;
   readonly #keys: ApiKeys;
+  readonly #nodes: NodeDirectory;
   #pooled: PreparedTemplate | undefined;
   #http: HttpServer | undefined;
   #expiry: Expiry | undefined;
@@ -54,13 +57,23 @@ export class Server implements AsyncDisposable {
     this.#parts = parts;
     const { config, database, runtime, nodeId, log } = parts;
     const store = database.sandboxes;
-    this.#keys = new ApiKeys(database.apiKeys, { log });
+    this.#keys = new ApiKeys(database.apiKeys, { nodeId, log });
     this.#lines = new LineServer({ dataDirectory: config.dataDirectory, jwtSecret: config.jwtSecret });
     const factory = new MachineFactory(runtime, this.#lines);
     this.#pool = new MachinePool(factory, { parallelRefills: availableParallelism(), maximum: config.poolMaximum, log });
     this.#templates = new TemplateCatalog(runtime, parts.templates);
     this.#record = new ExecutionRecord(database.events, log);
     this.#live = new LiveSandboxes(this.#record, (machineId) => void this.#lifecycle.examine(machineId));
+    this.#nodes = new NodeDirectory({
+      nodeId,
+      nodes: database.nodes,
+      store,
+      // The embedded database is open in one process at a time.
+      isAlone: database.kind === "embedded",
+      isHere: (id) =>
+        this.#live.get(id) !== undefined || this.#lifecycle.creating(id) !== undefined,
+      log,
+    });
     const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
     this.#lifecycle = new SandboxLifecycle({ ...common, templates: this.#templates }, this.#live);
     const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () =>
@@ -87,6 +100,7 @@ export class Server implements AsyncDisposable {
       application: {
         sandboxes,
         keys: this.#keys,
+        nodes: this.#nodes,
         health: async () => ({ database: await database.health(), runtime: runtime.name }),
       },
       logger: log,
@@ -96,6 +110,7 @@ export class Server implements AsyncDisposable {
     const address = await this.#http.listen(config.port, config.host, {
       ...(config.webSocketPort === undefined ? {} : { webSocketPort: config.webSocketPort }),
     });
+    await this.#nodes.announce(config.nodeUrl ?? nodeUrlOf(address));
     void this.#fillPool();
     return address;
   }
@@ -109,6 +124,7 @@ export class Server implements AsyncDisposable {
   /** Closes the doors and ends warm machines; sandboxes run on and are found again by the next start. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#expiry?.[Symbol.dispose]();
+    await this.#nodes[Symbol.asyncDispose]();
     await this.#http?.close();
     await this.#reconciler[Symbol.asyncDispose]();
     await this.#pool[Symbol.asyncDispose]();

@@ -7,7 +7,7 @@ import {
   newSandboxId,
   parseMemory,
 } from "@insien/protocol";
-import type { ApiKey, Application, CallOptions, Sandbox } from "../src/app/application.ts";
+import type { ApiKey, Application, CallOptions, Nodes, Sandbox } from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 
@@ -52,6 +52,12 @@ export class ApplicationDouble implements Application {
       const found = [...this.#keys].find(([, { view }]) => view.id === id);
       return found !== undefined && this.#keys.delete(found[0]);
     },
+  };
+
+  readonly nodes: Nodes = {
+    id: "node1",
+    locate: async () => undefined,
+    forget: () => undefined,
   };
 
   readonly sandboxes = {

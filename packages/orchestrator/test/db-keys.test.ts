@@ -15,7 +15,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
     let keys: ApiKeys;
     beforeAll(async () => {
       database = await openForTests(await prepare());
-      keys = new ApiKeys(database.apiKeys, { log });
+      keys = new ApiKeys(database.apiKeys, { nodeId: "one", log });
     });
 
     test("a new key lets its owner in, and its text is stored nowhere", async () => {
@@ -76,17 +76,39 @@ describe.for(DATABASES.filter(({ present }) => present))(
 
     test("the bootstrap key follows the configuration, and cannot be revoked by a request", async () => {
       await keys.bootstrap("first-key-of-the-configuration");
-      expect(await keys.authenticate("first-key-of-the-configuration")).toEqual(administrator);
+      const first = await keys.authenticate("first-key-of-the-configuration");
+      expect(first).toMatchObject({ ownerId: "admin", admin: true });
       await keys.bootstrap("second-key-of-the-configuration");
       expect(await keys.authenticate("first-key-of-the-configuration")).toBeUndefined();
-      expect(await keys.authenticate("second-key-of-the-configuration")).toEqual(administrator);
-      await expect(keys.revoke(administrator, "bootstrap")).rejects.toMatchObject({
+      expect(await keys.authenticate("second-key-of-the-configuration")).toEqual(first);
+      await expect(keys.revoke(administrator, first?.keyId ?? "")).rejects.toMatchObject({
         code: "forbidden",
       });
     });
 
+    test.for([
+      { what: "the same key", ofOther: "key-of-node-one" },
+      { what: "another key", ofOther: "key-of-node-two" },
+    ])("two nodes with $what leave each other's alone", async ({ ofOther }) => {
+      await using one = new ApiKeys(database.apiKeys, { nodeId: `one ${ofOther}`, log });
+      await using other = new ApiKeys(database.apiKeys, { nodeId: `other ${ofOther}`, log });
+      await one.bootstrap("key-of-node-one");
+      await other.bootstrap(ofOther);
+      for (const node of [one, other]) {
+        expect(await node.authenticate("key-of-node-one")).toMatchObject({ ownerId: "admin" });
+        expect(await node.authenticate(ofOther)).toMatchObject({ ownerId: "admin" });
+      }
+      await one.bootstrap(`new ${ofOther}`);
+      await using third = new ApiKeys(database.apiKeys, { nodeId: "third", log });
+      const left = await third.authenticate(ofOther);
+      expect(left).toMatchObject({ ownerId: "admin", admin: true });
+      // A node that is gone for good leaves a key, which any other may revoke.
+      expect(await third.revoke(administrator, left?.keyId ?? "")).toBe(true);
+      expect(await third.authenticate(ofOther)).toBeUndefined();
+    });
+
     test("the last use is written at the end, and seen before", async () => {
-      const own = new ApiKeys(database.apiKeys, { log });
+      const own = new ApiKeys(database.apiKeys, { nodeId: "one", log });
       const { key, id } = await own.create(administrator, { name: "used" });
       await own.authenticate(key);
       expect(

@@ -1,4 +1,5 @@
 import { newId, newMachineId, newSandboxId, type SandboxId } from "@insien/protocol";
+import { waitFor } from "@insien/test-kit";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Database, DatabaseOptions } from "../src/db/index.ts";
 import { DATABASES, openForTests } from "./database.fixture.ts";

@@ -235,6 +235,14 @@ export const LIMITS = {
     "Old sandboxes removed by one statement, so that it holds its locks briefly.",
   ),
 
+  // Several orchestrators on one database
+  nodeHeartbeatMs: limit(3 * SECOND, "Between two signs of life of an orchestrator."),
+  nodeSilenceMs: limit(10 * SECOND, "Without a sign of life for this long it is taken for stopped; three of them may be missed."),
+  nodeConnectMs: limit(3 * SECOND, "For another orchestrator to take a connection; its host may be gone without a word."),
+  nodeProbeMs: limit(5 * SECOND, "A connection to another orchestrator silent for this long is asked whether it still stands."),
+  nodeCacheMs: limit(2 * SECOND, "How long another orchestrator's address is believed before it is read again."),
+  nodeCacheEntries: limit(10_000, "Sandboxes of other orchestrators whose place is remembered."),
+
   // Keys
   keyCacheMs: limit(
     5 * SECOND,

@@ -11,7 +11,8 @@ import type { Principal } from "./principal.ts";
 
 const KEY_BYTES = 32;
 const SHOWN_CHARACTERS = 11;
-const BOOTSTRAP_ID = "bootstrap";
+/** Each node's configuration has a key of its own, be it the same as the others' or not. */
+const bootstrapId = (nodeId: string): string => `bootstrap${hashOf(nodeId).slice(0, 20)}`;
 /** The owner of what is made with the bootstrap key. */
 const BOOTSTRAP_OWNER = "admin";
 
@@ -24,6 +25,7 @@ interface Known {
 export class ApiKeys implements Keys, AsyncDisposable {
   readonly #rows: ApiKeyRows;
   readonly #log: Logger;
+  readonly #bootstrapId: string;
   /** By hash, the one looked up longest ago first. */
   readonly #known = new Map<string, Known>();
   readonly #uses = new Map<string, Date>();
@@ -31,9 +33,10 @@ export class ApiKeys implements Keys, AsyncDisposable {
   /** Grows with each change of a key, so that an answer from before it is not remembered. */
   #changes = 0;
 
-  constructor(rows: ApiKeyRows, options: { log: Logger }) {
+  constructor(rows: ApiKeyRows, options: { nodeId: string; log: Logger }) {
     this.#rows = rows;
     this.#log = options.log;
+    this.#bootstrapId = bootstrapId(options.nodeId);
     this.#timer = setInterval(() => void this.#writeUses(), LIMITS.keyUseWriteMs.value);
     this.#timer.unref();
   }
@@ -43,10 +46,13 @@ export class ApiKeys implements Keys, AsyncDisposable {
     await this.#writeUses();
   }
 
-  /** Makes this key, and no earlier one, the bootstrap key: an administrator's. */
+  /**
+   * Makes this key, and no earlier one, this node's bootstrap key: an administrator's, on every node
+   * of the database. Those of the other nodes are left as they are.
+   */
   async bootstrap(key: string): Promise<void> {
     await this.#rows.replace({
-      id: BOOTSTRAP_ID,
+      id: this.#bootstrapId,
       name: "The key of the configuration",
       ownerId: BOOTSTRAP_OWNER,
       prefix: shownPart(key),
@@ -92,7 +98,7 @@ export class ApiKeys implements Keys, AsyncDisposable {
     // To a stranger, another owner's key does not exist.
     if (record === undefined || !(principal.admin || record.ownerId === principal.ownerId))
       return false;
-    if (id === BOOTSTRAP_ID) {
+    if (id === this.#bootstrapId) {
       throw new InsienError(
         "forbidden",
         "The key of the configuration is changed there: set another API_KEY",

@@ -18,6 +18,7 @@ import type { LiveSandboxes } from "./live-sandboxes.ts";
 import { endOf } from "./machine-end.ts";
 import type { LiveMachine, MachineFactory } from "./machine-factory.ts";
 import type { MachinePool } from "./machine-pool.ts";
+import { nodeSilent } from "./node-directory.ts";
 import { type SandboxEventName, next } from "./sandbox-state.ts";
 import type { TemplateCatalog } from "./template-catalog.ts";
 
@@ -111,17 +112,15 @@ export class SandboxLifecycle {
     return this.#creating.get(id);
   }
 
-  /** `false` when it was destroyed before. */
+  /** `false` when it was destroyed before, or somebody else's wish to destroy it came first. */
   destroy(id: SandboxId, reason?: string): Promise<boolean> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#transition(
-        id,
-        "destroyRequested",
-        reason === undefined ? {} : { stateReason: reason },
-      );
-      if (row === undefined || row.state === "destroyed") return false;
-      await this.#finishDestroy(row);
-      return true;
+      const changes = reason === undefined ? {} : { stateReason: reason };
+      const { row, isMoved } = await this.#move(id, "destroyRequested", changes);
+      // Another node's machine is that node's to remove: it finds the row, at once or when it is back.
+      const isOurs = row?.nodeId === this.#parts.nodeId;
+      if (row?.state === "destroying" && isOurs) await this.#finishDestroy(row);
+      return isMoved;
     });
   }
 
@@ -394,21 +393,34 @@ export class SandboxLifecycle {
     return row;
   }
 
-  /**
-   * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
-   * is the unchanged one when the event changes nothing; `undefined` when there is none.
-   */
+  /** As `#move`, for those to whom it is all the same who made the row what it is. */
   async #transition(
     id: SandboxId,
     event: SandboxEventName,
     changes: Changes = {},
   ): Promise<SandboxRecord | undefined> {
+    return (await this.#move(id, event, changes)).row;
+  }
+
+  /**
+   * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
+   * is the unchanged one when the event changes nothing; `undefined` when there is none. Nothing but
+   * the wish to destroy it may be written to another node's.
+   */
+  async #move(
+    id: SandboxId,
+    event: SandboxEventName,
+    changes: Changes,
+  ): Promise<{ row: SandboxRecord | undefined; isMoved: boolean }> {
     for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
       const row = await this.#parts.store.get(id);
-      if (row === undefined) return undefined;
+      if (row === undefined) return { row, isMoved: false };
+      if (row.nodeId !== this.#parts.nodeId && event !== "destroyRequested") {
+        throw nodeSilent(id, row.nodeId ?? "");
+      }
       const step = next(row.state, event);
       if (step.kind === "refuse") throw step.error(id, row.stateReason);
-      if (step.kind === "ignore") return row;
+      if (step.kind === "ignore") return { row, isMoved: false };
       const record = {
         type: `sandbox.${event}`,
         data: changes.stateReason === undefined ? {} : { reason: changes.stateReason },
@@ -418,7 +430,7 @@ export class SandboxLifecycle {
         { ...changes, state: step.state },
         record,
       );
-      if (moved !== undefined) return moved;
+      if (moved !== undefined) return { row: moved, isMoved: true };
     }
     throw new InsienError("conflict", `Sandbox ${id} is being changed by several callers at once`);
   }

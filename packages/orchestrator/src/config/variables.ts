@@ -49,9 +49,9 @@ const runtime = z
 
 const origins = z
   .string()
-  .transform((text) => text.split(",").map((origin) => origin.trim()))
+  .transform((text) => text.split(",").map((each) => each.trim()))
   .refine(
-    (list) => list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+    (list) => list.every((each) => URL.canParse(each) && new URL(each).origin === each),
     "must be origins such as https://app.example.com, with commas between",
   );
 
@@ -60,6 +60,13 @@ const webUrl = z
   .refine(
     (text) => /^https?:\/\//.test(text) && URL.canParse(text),
     "must be like https://sandboxes.example.com",
+  );
+
+const origin = z
+  .string()
+  .refine(
+    (text) => /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text,
+    "must be like http://10.0.0.5:3000, with nothing after it",
   );
 
 /** A URL as PostgreSQL has them: the host may be left out, even after a user. */
@@ -115,7 +122,7 @@ const shape = {
   INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("3600"),
   INSIEN_PUBLIC_URL: webUrl.optional(),
   /** Where the other orchestrators on the same database reach this one. */
-  INSIEN_NODE_URL: webUrl.optional(),
+  INSIEN_NODE_URL: origin.optional(),
   INSIEN_TRUST_PROXY: flag.prefault("0"),
   INSIEN_CORS_ORIGINS: origins.optional(),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),

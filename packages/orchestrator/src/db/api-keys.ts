@@ -10,7 +10,7 @@ export interface ApiKeyRows {
   /** Makes the row with this id be exactly this key, revoked no more: the bootstrap key follows the configuration. */
   replace(key: Omit<ApiKeyRecord, "lastUsedAt" | "revokedAt">): Promise<void>;
   get(id: string): Promise<ApiKeyRecord | undefined>;
-  /** A key that is not revoked, by the SHA-256 of its text. */
+  /** A key that is not revoked, by the SHA-256 of its text; any, where several nodes were given the same. */
   byHash(hash: string): Promise<ApiKeyRecord | undefined>;
   /** Keys that are not revoked, of one owner or of all, the oldest first. */
   list(ownerId?: string): Promise<ApiKeyRecord[]>;
@@ -25,6 +25,7 @@ export function apiKeyRows({ drizzle, read, write }: Connection): ApiKeyRows {
     .select()
     .from(apiKeys)
     .where(and(eq(apiKeys.hash, sql.placeholder("hash")), isNull(apiKeys.revokedAt)))
+    .limit(1)
     .prepare("api_key_by_hash");
 
   return {

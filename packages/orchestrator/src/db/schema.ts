@@ -45,14 +45,17 @@ export const apiKeys = pgTable(
     ownerId: text("owner_id").notNull(),
     /** The first characters of the key, to tell keys apart. */
     prefix: text().notNull(),
-    /** SHA-256 of the key in hexadecimal; the key itself is kept nowhere. */
-    hash: text().notNull().unique(),
+    /** SHA-256 of the key in hexadecimal; the key itself is kept nowhere. Nodes may share one. */
+    hash: text().notNull(),
     admin: boolean().notNull(),
     createdAt: instant("created_at").notNull(),
     lastUsedAt: instant("last_used_at"),
     revokedAt: instant("revoked_at"),
   },
-  (table) => [index("api_keys_owner").on(table.ownerId, table.createdAt)],
+  (table) => [
+    index("api_keys_owner").on(table.ownerId, table.createdAt),
+    index("api_keys_hash").on(table.hash),
+  ],
 );
 
 /** Running orchestrators. One that stops beating its heart no longer holds its sandboxes. */

@@ -39,6 +39,11 @@ declare module "fastify" {
     auth?: RouteAuth;
     /** The body is a file on its way, not JSON: no time limit and no size limit hold for it. */
     streamsBody?: boolean;
+    /**
+     * Of a route about one sandbox: whether the node that holds its machine must answer (when
+     * absent), should, but any other can while it is silent, or need not be asked at all.
+     */
+    holder?: "required" | "preferred" | "unneeded";
   }
   interface FastifyRequest {
     principal: Principal | undefined;

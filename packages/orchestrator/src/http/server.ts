@@ -11,6 +11,8 @@ import { Doorkeeper } from "./authentication.ts";
 import type { App, Door, RouteAuth } from "./door.ts";
 import { type DoorLimits, doorLimits } from "./door-limits.ts";
 import { answerBrokenRequest, boundServer, createApp, serverOptions } from "./fastify-app.ts";
+import { NodeGateway } from "./node-gateway.ts";
+import { addNodeRouting } from "./node-routing.ts";
 import { addOpenApi } from "./openapi.ts";
 import { ResponseHeaders } from "./response-headers.ts";
 import { addDocsRoutes } from "./routes/docs.ts";
@@ -77,25 +79,29 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     logger: options.logger,
     trustProxy: config.trustProxy === true,
   });
+  const gateway = new NodeGateway(options.application.nodes, limits);
   const upgrades = new Upgrades({
     application: options.application,
+    gateway,
     doorkeeper,
     limits,
     logger: options.logger,
     lineDoor: options.lineDoor,
     trustProxy: config.trustProxy === true,
   });
-  const server = new Doors(app, upgrades, limits);
+  const server = new Doors(app, upgrades, gateway, limits);
   const source = {
     publicUrl: config.publicUrl,
     webSocketPort: () => server.address?.webSocketPort ?? server.address?.port ?? 0,
   };
-  await addRoutes(app, server.routes, {
+  const door: Door = {
     application: options.application,
     limits,
     version: packageJson.version,
     agentUrl: (reached, sandboxId) => agentUrl(source, reached, sandboxId),
-  });
+  };
+  addNodeRouting(app, { gateway, agentUrl: door.agentUrl });
+  await addRoutes(app, server.routes, door);
   await app.ready();
   return server;
 }
@@ -124,12 +130,14 @@ class Doors implements HttpServer {
   address: HttpAddress | undefined;
   readonly #app: App;
   readonly #upgrades: Upgrades;
+  readonly #gateway: NodeGateway;
   readonly #limits: DoorLimits;
   #second: Server | undefined;
 
-  constructor(app: App, upgrades: Upgrades, limits: DoorLimits) {
+  constructor(app: App, upgrades: Upgrades, gateway: NodeGateway, limits: DoorLimits) {
     this.#app = app;
     this.#upgrades = upgrades;
+    this.#gateway = gateway;
     this.#limits = limits;
     upgrades.serve(app.server);
   }
@@ -163,6 +171,7 @@ class Doors implements HttpServer {
       await Promise.all([this.#app.close(), secondClosed, this.#upgrades.close()]);
     } finally {
       clearTimeout(bound);
+      this.#gateway[Symbol.dispose]();
     }
   }
 

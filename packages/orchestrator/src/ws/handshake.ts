@@ -21,7 +21,7 @@ export function upgradeAgent(
   stream: Duplex,
   path: string,
   { headers: client, offered }: ClientHandshake,
-  options: { timeoutMs: number; signal: AbortSignal },
+  options: { timeoutMs: number; signal: AbortSignal; headers?: Record<string, string> },
 ): Promise<{ protocol: string | undefined; agent: Duplex; head: Buffer }> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
@@ -32,6 +32,7 @@ export function upgradeAgent(
         host: "agent",
         connection: "Upgrade",
         upgrade: "websocket",
+        ...options.headers,
         "sec-websocket-key": client["sec-websocket-key"] ?? "",
         "sec-websocket-version": client["sec-websocket-version"] ?? "13",
         ...(offered.others.length === 0

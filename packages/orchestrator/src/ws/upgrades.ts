@@ -4,10 +4,13 @@ import type { Duplex } from "node:stream";
 import { AGENT_PATHS, InsienError, type SandboxId, asSandboxId, newId } from "@insien/protocol";
 import type { FastifyBaseLogger } from "fastify";
 import type { Application } from "../app/application.ts";
+import { nodeSilent } from "../app/node-directory.ts";
+import type { Principal } from "../app/principal.ts";
 import { type Doorkeeper, keyFromHeaders, offeredProtocols } from "../http/authentication.ts";
 import type { DoorLimits } from "../http/door-limits.ts";
 import { asInsienError, errorAnswerOf } from "../http/error-answer.ts";
 import { rawAnswer } from "../http/fastify-app.ts";
+import type { NodeGateway } from "../http/node-gateway.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import { CLOSE_CODES } from "./close-frame.ts";
 import { type ClientHandshake, switchingProtocols, upgradeAgent } from "./handshake.ts";
@@ -16,6 +19,7 @@ import { Splice } from "./splice.ts";
 
 export interface UpgradesOptions {
   application: Application;
+  gateway: NodeGateway;
   doorkeeper: Doorkeeper;
   limits: DoorLimits;
   logger: FastifyBaseLogger;
@@ -25,6 +29,18 @@ export interface UpgradesOptions {
 
 interface Upgrade extends UpgradeRequest {
   url: URL;
+}
+
+interface Target {
+  id: SandboxId;
+  port: number | undefined;
+}
+
+/** Where a WebSocket goes on to: the agent, or the node that holds it. */
+interface Onward {
+  connector: Pick<AgentConnector, "take" | "lost">;
+  path: string;
+  headers: Record<string, string>;
 }
 
 const AGENT_PATH = /^\/agent\/([^/]+)(?:\/ports\/([^/]+))?\/?$/;
@@ -120,16 +136,16 @@ export class Upgrades {
     if (request.headers["sec-websocket-key"] === undefined) {
       throw new InsienError("invalid_request", "Sec-WebSocket-Key: is missing");
     }
-    const path = port === undefined ? AGENT_PATHS.rpc : `${AGENT_PATHS.ports}/${portOf(port)}`;
     const gone = new AbortController();
     const onGone = () =>
       gone.abort(new InsienError("connection_lost", "The client closed its connection"));
     socket.once("close", onGone);
-    const { sandboxes } = this.#options.application;
-    const options = { signal: gone.signal };
-    const connector = await sandboxes.connect(principal, sandboxIdOf(id), options);
     const handshake = { headers: request.headers, offered };
-    const joined = await this.#upgrade(connector, path, handshake, gone.signal);
+    const target = { id: sandboxIdOf(id), port: port === undefined ? undefined : portOf(port) };
+    const onward =
+      (await this.#toOtherNode(upgrade, principal, target, key ?? "")) ??
+      (await this.#toAgent(principal, target, gone.signal));
+    const joined = await this.#upgrade(onward, handshake, gone.signal);
     socket.off("close", onGone);
     if (socket.destroyed) {
       joined.agent.destroy();
@@ -139,18 +155,37 @@ export class Upgrades {
     if (socket instanceof Socket) socket.setNoDelay(true).setTimeout(0);
     if (upgrade.head.length > 0) socket.unshift(upgrade.head);
     if (joined.head.length > 0) joined.agent.unshift(joined.head);
-    this.#track(new Splice(socket, joined.agent, connector.lost, this.#options.limits));
+    this.#track(new Splice(socket, joined.agent, onward.connector.lost, this.#options.limits));
   }
 
-  async #upgrade(
-    connector: AgentConnector,
-    path: string,
-    client: ClientHandshake,
-    gone: AbortSignal,
-  ) {
+  async #toAgent(principal: Principal, { id, port }: Target, signal: AbortSignal): Promise<Onward> {
+    const connector = await this.#options.application.sandboxes.connect(principal, id, { signal });
+    const path = port === undefined ? AGENT_PATHS.rpc : `${AGENT_PATHS.ports}/${port}`;
+    return { connector, path, headers: {} };
+  }
+
+  async #toOtherNode(
+    { request, url }: Upgrade,
+    principal: Principal,
+    { id }: Target,
+    key: string,
+  ): Promise<Onward | undefined> {
+    const { gateway } = this.#options;
+    const place = await gateway.locate(principal, id, request.headers);
+    if (place === undefined) return undefined;
+    if (place.url === undefined) throw nodeSilent(id, place.nodeId);
+    const client = { key, address: this.#addressOf(request) };
+    return {
+      connector: gateway.connector({ nodeId: place.nodeId, url: place.url }, id),
+      path: url.pathname,
+      headers: gateway.upgradeHeaders(place, client),
+    };
+  }
+
+  async #upgrade({ connector, path, headers }: Onward, client: ClientHandshake, gone: AbortSignal) {
     const signal = AbortSignal.any([gone, connector.lost]);
     const stream = await connector.take({ signal });
-    const options = { timeoutMs: this.#options.limits.handshakeMs, signal };
+    const options = { timeoutMs: this.#options.limits.handshakeMs, signal, headers };
     try {
       return await upgradeAgent(stream, path, client, options);
     } catch (error) {

@@ -7,6 +7,7 @@ export function addEventRoutes(app: App, door: Door): void {
   app.route({
     method: "GET",
     url: "/api/v1/sandboxes/:id/events",
+    config: { holder: "unneeded" },
     schema: {
       tags: ["Sandboxes"],
       operationId: "listEvents",

@@ -107,6 +107,7 @@ function addReading(app: App, door: Door): void {
   app.route({
     method: "GET",
     url: "/api/v1/sandboxes/:id",
+    config: { holder: "unneeded" },
     schema: {
       tags,
       operationId: "getSandbox",
@@ -127,6 +128,7 @@ function addChanging(app: App, door: Door): void {
   app.route({
     method: "DELETE",
     url: "/api/v1/sandboxes/:id",
+    config: { holder: "preferred" },
     schema: {
       tags,
       operationId: "destroySandbox",

@@ -34,6 +34,7 @@ export function addSeedRoutes(app: App, door: Door): void {
   app.route({
     method: "POST",
     url: "/sandbox/:id/destroy",
+    config: { holder: "preferred" },
     schema: {
       tags,
       operationId: "sandboxDestroy",
@@ -50,6 +51,7 @@ export function addSeedRoutes(app: App, door: Door): void {
   app.route({
     method: "GET",
     url: "/sandbox/:id/status",
+    config: { holder: "preferred" },
     schema: {
       tags,
       operationId: "sandboxStatus",
