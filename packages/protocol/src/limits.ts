@@ -121,6 +121,10 @@ export const LIMITS = {
     1_024,
     "Of one machine at once; more than its RPC connections, ports and transfers together need.",
   ),
+  lineDials: limit(
+    32,
+    "Of one machine under way at once; an agent dials as many as it keeps spare.",
+  ),
   lineParkedConnections: limit(
     32,
     "Kept for one machine, though its agent keeps few: an agent that dials without end is not trusted.",
@@ -237,10 +241,22 @@ export const LIMITS = {
 
   // Several orchestrators on one database
   nodeHeartbeatMs: limit(3 * SECOND, "Between two signs of life of an orchestrator."),
-  nodeSilenceMs: limit(10 * SECOND, "Without a sign of life for this long it is taken for stopped; three of them may be missed."),
-  nodeConnectMs: limit(3 * SECOND, "For another orchestrator to take a connection; its host may be gone without a word."),
-  nodeProbeMs: limit(5 * SECOND, "A connection to another orchestrator silent for this long is asked whether it still stands."),
-  nodeCacheMs: limit(2 * SECOND, "How long another orchestrator's address is believed before it is read again."),
+  nodeSilenceMs: limit(
+    10 * SECOND,
+    "Without a sign of life for this long it is taken for stopped; three of them may be missed.",
+  ),
+  nodeConnectMs: limit(
+    3 * SECOND,
+    "For another orchestrator to take a connection; its host may be gone without a word.",
+  ),
+  nodeProbeMs: limit(
+    5 * SECOND,
+    "A connection to another orchestrator silent for this long is asked whether it still stands.",
+  ),
+  nodeCacheMs: limit(
+    2 * SECOND,
+    "How long another orchestrator's address is believed before it is read again.",
+  ),
   nodeCacheEntries: limit(10_000, "Sandboxes of other orchestrators whose place is remembered."),
 
   // Keys

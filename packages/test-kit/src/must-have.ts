@@ -5,7 +5,8 @@
  */
 export function mustHave(present: boolean, what: string): boolean {
   if (present) return true;
-  if (process.env["CI"] === "true") throw new Error(`this machine lacks ${what}, which CI must have`);
+  if (process.env["CI"] === "true")
+    throw new Error(`this machine lacks ${what}, which CI must have`);
   process.stderr.write(`skipped: this machine lacks ${what}\n`);
   return false;
 }
