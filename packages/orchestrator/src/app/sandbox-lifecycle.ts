@@ -126,7 +126,7 @@ export class SandboxLifecycle {
 
   finishDestroy(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#parts.store.get(id);
+      const row = await this.#ours(id);
       if (row?.state === "destroying") await this.#finishDestroy(row);
     });
   }
@@ -140,7 +140,7 @@ export class SandboxLifecycle {
 
   finishStop(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#parts.store.get(id);
+      const row = await this.#ours(id);
       if (row?.state === "stopping") await this.#finishStop(row, {});
     });
   }
@@ -163,7 +163,7 @@ export class SandboxLifecycle {
   /** A create or start that a crash cut short: its machine runs, so wait for the agent and go on. */
   finishCreate(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#parts.store.get(id);
+      const row = await this.#ours(id);
       if (row?.state !== "creating" || row.machineId === undefined) return;
       try {
         await this.#becomeRunning(row, await this.#parts.lines.open(row.machineId));
@@ -380,6 +380,12 @@ export class SandboxLifecycle {
         );
       });
     }
+  }
+
+  /** The row, unless its machine is another node's, which nothing here may touch. */
+  async #ours(id: SandboxId): Promise<SandboxRecord | undefined> {
+    const row = await this.#parts.store.get(id);
+    return row?.nodeId === this.#parts.nodeId ? row : undefined;
   }
 
   /** As `#transition`, for callers to whom a sandbox that does not exist is an error. */
