@@ -43,11 +43,15 @@ export class NodeDirectory implements Nodes, AsyncDisposable {
   /** Tells the other nodes that this one is alive and where it is reached, from now until disposal. */
   async announce(url: string): Promise<void> {
     if (this.#parts.isAlone) return;
-    const beat = () => this.#parts.nodes.heartbeat({ id: this.id, url, startedAt: this.#startedAt });
+    const beat = () =>
+      this.#parts.nodes.heartbeat({ id: this.id, url, startedAt: this.#startedAt });
     await beat();
     this.#timer = setInterval(() => {
       this.#beat = this.#beat.then(beat).catch((error: unknown) => {
-        this.#parts.log.warn({ err: error }, "the other nodes could not be told that this one lives");
+        this.#parts.log.warn(
+          { err: error },
+          "the other nodes could not be told that this one lives",
+        );
       });
     }, LIMITS.nodeHeartbeatMs.value);
     this.#timer.unref();
@@ -67,7 +71,7 @@ export class NodeDirectory implements Nodes, AsyncDisposable {
     const { isAlone, isHere } = this.#parts;
     if (isAlone || isHere(id)) return undefined;
     const home = this.#homes.get(id) ?? (await this.#findHome(id));
-    // To a stranger it does not exist, which this node can say as well as any.
+    // To a stranger it does not exist, which every node can say.
     if (home === undefined || home.ownerId !== principal.ownerId) return undefined;
     return { nodeId: home.nodeId, url: await this.#urlOf(home.nodeId) };
   }

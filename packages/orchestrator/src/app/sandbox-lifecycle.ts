@@ -10,7 +10,7 @@ import {
 } from "@insien/protocol";
 import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
-import type { SandboxChanges, SandboxRecord, SandboxRows } from "../db/index.ts";
+import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
 import type { MachineLine } from "../line/machine-line.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
@@ -18,13 +18,11 @@ import type { LiveSandboxes } from "./live-sandboxes.ts";
 import { endOf } from "./machine-end.ts";
 import type { LiveMachine, MachineFactory } from "./machine-factory.ts";
 import type { MachinePool } from "./machine-pool.ts";
-import { nodeSilent } from "./node-directory.ts";
-import { type SandboxEventName, next } from "./sandbox-state.ts";
+import { type Changes, SandboxMoves } from "./sandbox-moves.ts";
 import type { TemplateCatalog } from "./template-catalog.ts";
 
 /** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
 const AGENT_SILENCE_MS = 30_000;
-const FENCED_RETRIES = 3;
 const HOSTNAME_CHARS = 63;
 
 export interface CreateRequest {
@@ -53,8 +51,6 @@ export interface LifecycleParts {
   log: Logger;
 }
 
-type Changes = Omit<SandboxChanges, "state">;
-
 /**
  * What happens to a sandbox, whoever asked for it: a request, the clock or the reconciler. What
  * should be is written before it is done, and each step may be done twice without harm, so that the
@@ -64,12 +60,14 @@ type Changes = Omit<SandboxChanges, "state">;
 export class SandboxLifecycle {
   readonly #parts: LifecycleParts;
   readonly #live: LiveSandboxes;
+  readonly #moves: SandboxMoves;
   readonly #mutex = new KeyedMutex<SandboxId>();
   /** Creates under way, by the id they will have: a caller who chose it may connect already. */
   readonly #creating = new Map<SandboxId, Promise<SandboxRecord>>();
 
   constructor(parts: LifecycleParts, live: LiveSandboxes) {
     this.#parts = parts;
+    this.#moves = new SandboxMoves(parts.store, parts.nodeId);
     this.#live = live;
   }
 
@@ -116,7 +114,7 @@ export class SandboxLifecycle {
   destroy(id: SandboxId, reason?: string): Promise<boolean> {
     return this.#mutex.run(id, async () => {
       const changes = reason === undefined ? {} : { stateReason: reason };
-      const { row, isMoved } = await this.#move(id, "destroyRequested", changes);
+      const { row, isMoved } = await this.#moves.move(id, "destroyRequested", changes);
       // Another node's machine is that node's to remove: it finds the row, at once or when it is back.
       const isOurs = row?.nodeId === this.#parts.nodeId;
       if (row?.state === "destroying" && isOurs) await this.#finishDestroy(row);
@@ -126,28 +124,28 @@ export class SandboxLifecycle {
 
   finishDestroy(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#ours(id);
+      const row = await this.#moves.ours(id);
       if (row?.state === "destroying") await this.#finishDestroy(row);
     });
   }
 
   stop(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#need(id, "stopRequested");
+      const row = await this.#moves.need(id, "stopRequested");
       return row.state === "stopping" ? this.#finishStop(row, options) : row;
     });
   }
 
   finishStop(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#ours(id);
+      const row = await this.#moves.ours(id);
       if (row?.state === "stopping") await this.#finishStop(row, {});
     });
   }
 
   start(id: SandboxId): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#need(id, "startRequested");
+      const row = await this.#moves.need(id, "startRequested");
       if (row.state !== "creating" || row.machineId === undefined) return row;
       const line = await this.#parts.lines.open(row.machineId);
       try {
@@ -163,7 +161,7 @@ export class SandboxLifecycle {
   /** A create or start that a crash cut short: its machine runs, so wait for the agent and go on. */
   finishCreate(id: SandboxId): Promise<void> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#ours(id);
+      const row = await this.#moves.ours(id);
       if (row?.state !== "creating" || row.machineId === undefined) return;
       try {
         await this.#becomeRunning(row, await this.#parts.lines.open(row.machineId));
@@ -199,7 +197,7 @@ export class SandboxLifecycle {
       if (changes.ttlSeconds !== undefined) set.expiresAt = expiry(changes.ttlSeconds);
       if (changes.idleTimeoutSeconds !== undefined)
         set.idleTimeoutSeconds = changes.idleTimeoutSeconds;
-      const row = await this.#need(id, "extended", set);
+      const row = await this.#moves.need(id, "extended", set);
       this.#live.refresh(row);
       this.#live.touch(id);
       return row;
@@ -332,7 +330,7 @@ export class SandboxLifecycle {
   async #becomeRunning(row: SandboxRecord, line: MachineLine): Promise<SandboxRecord> {
     await this.#parts.factory.waitReady(line);
     const [running] = await Promise.all([
-      this.#need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
+      this.#moves.need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
       line.bind(bindRequest(row)),
     ]);
     this.#live.add(running, line);
@@ -349,7 +347,7 @@ export class SandboxLifecycle {
         new InsienError("sandbox_state", "The sandbox was stopped"),
       );
     }
-    return this.#need(row.id, "stopped");
+    return this.#moves.need(row.id, "stopped");
   }
 
   async #finishDestroy(row: SandboxRecord): Promise<void> {
@@ -359,7 +357,7 @@ export class SandboxLifecycle {
     this.#live.remove(row.id);
     if (row.machineId !== undefined)
       await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
-    await this.#transition(row.id, "destroyed", { endedAt: new Date() });
+    await this.#moves.transition(row.id, "destroyed", { endedAt: new Date() });
   }
 
   async #failLocked(id: SandboxId, reason: string): Promise<void> {
@@ -367,7 +365,7 @@ export class SandboxLifecycle {
     this.#live.remove(id);
     // Those who are connected learn it now; the database may take longer.
     line?.declareLost(new InsienError("sandbox_failed", `The sandbox failed. ${reason}`));
-    const row = await this.#transition(id, "machineLost", {
+    const row = await this.#moves.transition(id, "machineLost", {
       stateReason: reason,
       endedAt: new Date(),
     });
@@ -380,65 +378,6 @@ export class SandboxLifecycle {
         );
       });
     }
-  }
-
-  /** The row, unless its machine is another node's, which nothing here may touch. */
-  async #ours(id: SandboxId): Promise<SandboxRecord | undefined> {
-    const row = await this.#parts.store.get(id);
-    return row?.nodeId === this.#parts.nodeId ? row : undefined;
-  }
-
-  /** As `#transition`, for callers to whom a sandbox that does not exist is an error. */
-  async #need(
-    id: SandboxId,
-    event: SandboxEventName,
-    changes: Changes = {},
-  ): Promise<SandboxRecord> {
-    const row = await this.#transition(id, event, changes);
-    if (row === undefined) throw new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
-    return row;
-  }
-
-  /** As `#move`, for those to whom it is all the same who made the row what it is. */
-  async #transition(
-    id: SandboxId,
-    event: SandboxEventName,
-    changes: Changes = {},
-  ): Promise<SandboxRecord | undefined> {
-    return (await this.#move(id, event, changes)).row;
-  }
-
-  /**
-   * Moves a sandbox on as the state machine allows and records it. Gives the row as it now is, which
-   * is the unchanged one when the event changes nothing; `undefined` when there is none. Nothing but
-   * the wish to destroy it may be written to another node's.
-   */
-  async #move(
-    id: SandboxId,
-    event: SandboxEventName,
-    changes: Changes,
-  ): Promise<{ row: SandboxRecord | undefined; isMoved: boolean }> {
-    for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
-      const row = await this.#parts.store.get(id);
-      if (row === undefined) return { row, isMoved: false };
-      if (row.nodeId !== this.#parts.nodeId && event !== "destroyRequested") {
-        throw nodeSilent(id, row.nodeId ?? "");
-      }
-      const step = next(row.state, event);
-      if (step.kind === "refuse") throw step.error(id, row.stateReason);
-      if (step.kind === "ignore") return { row, isMoved: false };
-      const record = {
-        type: `sandbox.${event}`,
-        data: changes.stateReason === undefined ? {} : { reason: changes.stateReason },
-      };
-      const moved = await this.#parts.store.transition(
-        row,
-        { ...changes, state: step.state },
-        record,
-      );
-      if (moved !== undefined) return { row: moved, isMoved: true };
-    }
-    throw new InsienError("conflict", `Sandbox ${id} is being changed by several callers at once`);
   }
 
   #newRow(
