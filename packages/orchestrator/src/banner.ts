@@ -23,9 +23,19 @@ export function banner(facts: BannerFacts): string {
     ["API docs", `${address.url}/docs`],
   ];
   if (address.webSocketPort !== undefined) {
-    rows.splice(1, 0, ["WebSocket", address.url.replace(/^http(.*):\d+$/, `ws$1:${address.webSocketPort}`)]);
+    rows.splice(1, 0, [
+      "WebSocket",
+      address.url.replace(/^http(.*):\d+$/, `ws$1:${address.webSocketPort}`),
+    ]);
   }
   const lines = rows.map(([name, value]) => `  ${name.padEnd(10)} ${value}`);
   const notes = facts.notes.map((note) => `  Note       ${note}`);
-  return ["", `Insien is ready (${(facts.readyMs / 1000).toFixed(1)} s)`, "", ...lines, ...notes, ""].join("\n");
+  return [
+    "",
+    `Insien is ready (${(facts.readyMs / 1000).toFixed(1)} s)`,
+    "",
+    ...lines,
+    ...notes,
+    "",
+  ].join("\n");
 }

@@ -58,12 +58,22 @@ export class Server implements AsyncDisposable {
     const { config, database, runtime, nodeId, log } = parts;
     const store = database.sandboxes;
     this.#keys = new ApiKeys(database.apiKeys, { nodeId, log });
-    this.#lines = new LineServer({ dataDirectory: config.dataDirectory, jwtSecret: config.jwtSecret });
+    this.#lines = new LineServer({
+      dataDirectory: config.dataDirectory,
+      jwtSecret: config.jwtSecret,
+    });
     const factory = new MachineFactory(runtime, this.#lines);
-    this.#pool = new MachinePool(factory, { parallelRefills: availableParallelism(), maximum: config.poolMaximum, log });
+    this.#pool = new MachinePool(factory, {
+      parallelRefills: availableParallelism(),
+      maximum: config.poolMaximum,
+      log,
+    });
     this.#templates = new TemplateCatalog(runtime, parts.templates);
     this.#record = new ExecutionRecord(database.events, log);
-    this.#live = new LiveSandboxes(this.#record, (machineId) => void this.#lifecycle.examine(machineId));
+    this.#live = new LiveSandboxes(
+      this.#record,
+      (machineId) => void this.#lifecycle.examine(machineId),
+    );
     this.#nodes = new NodeDirectory({
       nodeId,
       nodes: database.nodes,
@@ -79,7 +89,12 @@ export class Server implements AsyncDisposable {
     const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () =>
       this.#pooled === undefined ? undefined : { template: this.#pooled, limits: config.limits },
     );
-    this.#reconciler = new Reconciler({ ...common, adoption, lifecycle: this.#lifecycle, live: this.#live });
+    this.#reconciler = new Reconciler({
+      ...common,
+      adoption,
+      lifecycle: this.#lifecycle,
+      live: this.#live,
+    });
   }
 
   async start(): Promise<HttpAddress> {
@@ -87,7 +102,14 @@ export class Server implements AsyncDisposable {
     const store = database.sandboxes;
     await this.#keys.bootstrap(this.#parts.apiKey);
     await this.#reconciler.start();
-    this.#expiry = new Expiry({ store, live: this.#live, lifecycle: this.#lifecycle, nodeId, retentionMs: RETENTION_MS, log });
+    this.#expiry = new Expiry({
+      store,
+      live: this.#live,
+      lifecycle: this.#lifecycle,
+      nodeId,
+      retentionMs: RETENTION_MS,
+      log,
+    });
     const sandboxes = new SandboxService({
       store,
       events: database.events,
@@ -118,7 +140,9 @@ export class Server implements AsyncDisposable {
   /** Destroys every sandbox of this node: for a server that is not to leave anything running. */
   async destroySandboxes(): Promise<void> {
     const rows = await this.#parts.database.sandboxes.ofNode(this.#parts.nodeId);
-    await Promise.allSettled(rows.map((row) => this.#lifecycle.destroy(row.id, "The server is stopping")));
+    await Promise.allSettled(
+      rows.map((row) => this.#lifecycle.destroy(row.id, "The server is stopping")),
+    );
   }
 
   /** Closes the doors and ends warm machines; sandboxes run on and are found again by the next start. */
@@ -149,9 +173,16 @@ export class Server implements AsyncDisposable {
           },
         },
       );
-      this.#pool.setTarget({ template: this.#pooled, limits: config.limits, size: config.poolSize });
+      this.#pool.setTarget({
+        template: this.#pooled,
+        limits: config.limits,
+        size: config.poolSize,
+      });
     } catch (error) {
-      log.warn({ err: error }, "the default template could not be made ready; the first create tries again");
+      log.warn(
+        { err: error },
+        "the default template could not be made ready; the first create tries again",
+      );
     }
   }
 }

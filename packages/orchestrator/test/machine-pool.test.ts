@@ -70,9 +70,12 @@ describe("MachinePool", () => {
     pool.setTarget({ template: changed, limits, size: 2 });
     await ready(2);
     expect(pool.claim(changed)?.template.fingerprint).toBe("two");
-    await waitFor(() => [...runtime.host.machines.values()].every((each) => each.machine.fingerprint === "two"), {
-      describe: "the old machines to be gone",
-    });
+    await waitFor(
+      () => [...runtime.host.machines.values()].every((each) => each.machine.fingerprint === "two"),
+      {
+        describe: "the old machines to be gone",
+      },
+    );
   });
 
   test("replaces a warm machine that dies", async () => {
@@ -81,7 +84,9 @@ describe("MachinePool", () => {
     const [first] = runtime.host.machines.keys();
     if (first === undefined) throw new Error("no machine");
     runtime.crash(first);
-    await waitFor(() => !runtime.host.machines.has(first), { describe: "the dead machine to be removed" });
+    await waitFor(() => !runtime.host.machines.has(first), {
+      describe: "the dead machine to be removed",
+    });
     await ready(1);
   });
 

@@ -51,7 +51,7 @@ export async function makeDirectories(path: string, options: MakeOptions = {}): 
 async function makeMissing(path: string): Promise<string[]> {
   const missing: string[] = [];
   let outcome = await makeOne(path);
-  for (let at = path; outcome === "no parent" && at !== dirname(at); ) {
+  for (let at = path; outcome === "no parent" && at !== dirname(at);) {
     missing.unshift(at);
     at = dirname(at);
     outcome = await makeOne(at);

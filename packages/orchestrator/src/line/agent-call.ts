@@ -102,12 +102,13 @@ function ask<Type extends RpcType>(
     });
     socket.on("open", () => socket.send(JSON.stringify(request)));
     socket.on("message", (data, isBinary) => {
-      if (isBinary) return;
+      // Never but a Buffer, unless ws is asked for another form.
+      if (isBinary || !Buffer.isBuffer(data)) return;
       try {
-        const frame = parseFrame(String(data));
+        const frame = parseFrame(data.toString());
         // Nothing else was asked here, so an error is about this request even when it does not say so.
         if (frame.type === "error") reject(agentError(frame.error ?? {}));
-        else if (frame.id === request.id) resolve(frame as unknown as RpcAnswers[Type]);
+        else if (frame.id === request.id) resolve(frame as Frame & RpcAnswers[Type]);
       } catch (error) {
         reject(error);
       }

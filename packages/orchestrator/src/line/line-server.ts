@@ -1,5 +1,9 @@
 import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { type IncomingMessage, Server as HttpServer, createServer as createHttpServer } from "node:http";
+import {
+  type IncomingMessage,
+  type Server as HttpServer,
+  createServer as createHttpServer,
+} from "node:http";
 import { type Server as NetServer, type Socket, createServer as createNetServer } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -80,7 +84,8 @@ export class LineServer implements AsyncDisposable {
   async removeStrays(known: ReadonlySet<string>): Promise<void> {
     const names = await readdir(this.#directory).catch(() => []);
     const strays = names.filter((name) => !known.has(name) && !this.#lines.has(name as MachineId));
-    for (const name of strays) await rm(join(this.#directory, name), { recursive: true, force: true });
+    for (const name of strays)
+      await rm(join(this.#directory, name), { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,7 +147,11 @@ export class LineServer implements AsyncDisposable {
     this.#greeted.get(socket)?.();
     const machineId = asMachineId(LINE_PATH.exec(request.url ?? "")?.[1] ?? "");
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-    if (request.headers.upgrade !== LINE_UPGRADE || machineId === undefined || token === undefined) {
+    if (
+      request.headers.upgrade !== LINE_UPGRADE ||
+      machineId === undefined ||
+      token === undefined
+    ) {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
       return;
     }
@@ -152,7 +161,9 @@ export class LineServer implements AsyncDisposable {
       socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
       return;
     }
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${LINE_UPGRADE}\r\n\r\n`);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${LINE_UPGRADE}\r\n\r\n`,
+    );
     if (head.length > 0) socket.unshift(head);
     line.park(socket);
   }

@@ -26,7 +26,10 @@ export class LineTokens {
   /** `undefined` for a token that is not ours, is changed, or is meant for something else. */
   async verify(token: string): Promise<MachineId | undefined> {
     try {
-      const { payload } = await jwtVerify(token, this.#secret, { algorithms: ["HS256"], audience: AUDIENCE });
+      const { payload } = await jwtVerify(token, this.#secret, {
+        algorithms: ["HS256"],
+        audience: AUDIENCE,
+      });
       return payload.sub === undefined ? undefined : asMachineId(payload.sub);
     } catch {
       return undefined;

@@ -2,7 +2,14 @@ import { EventEmitter, once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AGENT_PATHS, type AgentEvent, type BindRequest, InsienError, LIMITS, type MachineId } from "@insien/protocol";
+import {
+  AGENT_PATHS,
+  type AgentEvent,
+  type BindRequest,
+  InsienError,
+  LIMITS,
+  type MachineId,
+} from "@insien/protocol";
 import type { AgentConnector } from "./agent-connector.ts";
 import { openStream, post } from "./control-requests.ts";
 import { jsonLines } from "./json-lines.ts";
@@ -81,7 +88,11 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
     } catch (error) {
       if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
       options.signal?.throwIfAborted();
-      throw new InsienError("agent_unreachable", `The agent did not answer within ${options.timeoutMs} ms`, { cause: error });
+      throw new InsienError(
+        "agent_unreachable",
+        `The agent did not answer within ${options.timeoutMs} ms`,
+        { cause: error },
+      );
     }
   }
 
@@ -93,7 +104,9 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
       if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
       options.signal?.throwIfAborted();
       if (error instanceof InsienError) throw error;
-      throw new InsienError("agent_unreachable", "The agent did not take its settings", { cause: error });
+      throw new InsienError("agent_unreachable", "The agent did not take its settings", {
+        cause: error,
+      });
     }
   }
 
@@ -152,12 +165,14 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
   #onControl(event: AgentEvent): void {
     if (event.type === "hello") {
       // A hello that names another machine is an agent that lies; its line is not kept.
-      if (event.machineId !== this.machineId) throw new InsienError("forbidden", "The agent named another machine");
+      if (event.machineId !== this.machineId)
+        throw new InsienError("forbidden", "The agent named another machine");
       this.#hello = event;
       this.#control = "open";
       this.emit("up", event);
     }
-    if (event.type === "activity") this.#running = { commands: event.commands, terminals: event.terminals };
+    if (event.type === "activity")
+      this.#running = { commands: event.commands, terminals: event.terminals };
     this.emit("event", event);
   }
 

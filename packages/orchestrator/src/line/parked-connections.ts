@@ -76,7 +76,10 @@ export class ParkedConnections {
       const abort = () => waiter.reject(options.signal?.reason);
       const timer = setTimeout(() => {
         waiter.reject(
-          new InsienError("agent_unreachable", `The sandbox's agent gave no connection within ${timeoutMs} ms`),
+          new InsienError(
+            "agent_unreachable",
+            `The sandbox's agent gave no connection within ${timeoutMs} ms`,
+          ),
         );
       }, timeoutMs);
       options.signal?.addEventListener("abort", abort, { once: true });

@@ -52,9 +52,11 @@ export class Expiry implements Disposable {
     for (const sandbox of live.values()) {
       const { row, line } = sandbox;
       // While the agent is away, what runs is unknown; it counts as in use until examined.
-      if (!line.isUp || line.running.commands > 0 || line.running.terminals > 0) live.touch(row.id, now);
+      if (!line.isUp || line.running.commands > 0 || line.running.terminals > 0)
+        live.touch(row.id, now);
       const idleMs = now - sandbox.lastActivityAt;
-      if (row.expiresAt !== undefined && row.expiresAt.getTime() <= now) this.#end(row.id, "Its time to live was over");
+      if (row.expiresAt !== undefined && row.expiresAt.getTime() <= now)
+        this.#end(row.id, "Its time to live was over");
       else if (row.idleTimeoutSeconds > 0 && idleMs >= row.idleTimeoutSeconds * 1000) {
         this.#end(row.id, `It was not used for ${row.idleTimeoutSeconds} seconds`);
       }
@@ -67,7 +69,8 @@ export class Expiry implements Disposable {
         if (row.state !== "running") this.#end(row.id, "Its time to live was over");
       }
     }
-    if (this.#sweeps % PURGE_SWEEPS === 1) await store.purge(new Date(now - this.#parts.retentionMs));
+    if (this.#sweeps % PURGE_SWEEPS === 1)
+      await store.purge(new Date(now - this.#parts.retentionMs));
   }
 
   #end(id: Parameters<SandboxLifecycle["destroy"]>[0], reason: string): void {
@@ -75,7 +78,10 @@ export class Expiry implements Disposable {
     if (lifecycle.isBusy(id)) return;
     log.info({ sandboxId: id, reason }, "destroying a sandbox");
     lifecycle.destroy(id, reason).catch((error: unknown) => {
-      log.warn({ err: error, sandboxId: id }, "a sandbox that expired could not be destroyed; trying again");
+      log.warn(
+        { err: error, sandboxId: id },
+        "a sandbox that expired could not be destroyed; trying again",
+      );
     });
   }
 }

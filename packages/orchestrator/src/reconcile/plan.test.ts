@@ -27,14 +27,22 @@ const observe = (over: Partial<Observed>): Observed => ({
 
 describe("plan()", () => {
   test("keeps a running sandbox whose machine runs", () => {
-    const observed = observe({ wanted: [{ id: sandbox, state: "running", machineId }], machines: [machine()] });
+    const observed = observe({
+      wanted: [{ id: sandbox, state: "running", machineId }],
+      machines: [machine()],
+    });
     expect(plan(observed)).toEqual([{ type: "adopt", id: sandbox, machineId }]);
   });
 
   test("fails a running sandbox with the reason its machine ended", () => {
     const exited = machine({ state: "exited", exitReason: "killed: out of memory" });
-    const observed = observe({ wanted: [{ id: sandbox, state: "running", machineId }], machines: [exited] });
-    expect(plan(observed)).toEqual([{ type: "fail", id: sandbox, reason: "The machine ended: killed: out of memory" }]);
+    const observed = observe({
+      wanted: [{ id: sandbox, state: "running", machineId }],
+      machines: [exited],
+    });
+    expect(plan(observed)).toEqual([
+      { type: "fail", id: sandbox, reason: "The machine ended: killed: out of memory" },
+    ]);
   });
 
   test("removes a machine that no sandbox owns, but offers a warm one to the pool", () => {
@@ -58,9 +66,14 @@ describe("plan()", () => {
     expect(plan(observe({ wanted }))).toEqual([{ type: "finishDestroy", id: sandbox, machineId }]);
   });
 
-  test.each(SANDBOX_STATES)("never leaves the machine of a %s sandbox to be removed as nobody's", (state) => {
-    const wanted = [{ id: sandbox, state, machineId }];
-    const removals = plan(observe({ wanted, machines: [machine()] })).filter((action) => action.type === "removeMachine");
-    expect(removals.every((action) => action.reason !== "It belongs to no sandbox")).toBe(true);
-  });
+  test.each(SANDBOX_STATES)(
+    "never leaves the machine of a %s sandbox to be removed as nobody's",
+    (state) => {
+      const wanted = [{ id: sandbox, state, machineId }];
+      const removals = plan(observe({ wanted, machines: [machine()] })).filter(
+        (action) => action.type === "removeMachine",
+      );
+      expect(removals.every((action) => action.reason !== "It belongs to no sandbox")).toBe(true);
+    },
+  );
 });

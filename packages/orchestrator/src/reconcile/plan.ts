@@ -38,7 +38,9 @@ export type Action =
  */
 export function plan(observed: Observed): Action[] {
   const machines = new Map(observed.machines.map((machine) => [machine.machineId, machine]));
-  const owned = new Set(observed.wanted.flatMap((each) => (each.machineId === undefined ? [] : [each.machineId])));
+  const owned = new Set(
+    observed.wanted.flatMap((each) => (each.machineId === undefined ? [] : [each.machineId])),
+  );
   const actions: Action[] = [];
   for (const wanted of observed.wanted) {
     if (observed.isBusy(wanted.id)) continue;
@@ -48,7 +50,8 @@ export function plan(observed: Observed): Action[] {
   }
   for (const machine of observed.machines) {
     const { machineId } = machine;
-    if (owned.has(machineId) || observed.isInFlight(machineId) || observed.isPooled(machineId)) continue;
+    if (owned.has(machineId) || observed.isInFlight(machineId) || observed.isPooled(machineId))
+      continue;
     actions.push(
       machine.labels["purpose"] === "pool" && machine.state === "running"
         ? { type: "offerToPool", machine }
@@ -85,6 +88,10 @@ function planSandbox(wanted: Wanted, machine: Machine | undefined): Action | und
     case "destroyed":
       return machine === undefined
         ? undefined
-        : { type: "removeMachine", machineId: machine.machineId, reason: "Its sandbox was destroyed" };
+        : {
+            type: "removeMachine",
+            machineId: machine.machineId,
+            reason: "Its sandbox was destroyed",
+          };
   }
 }

@@ -56,7 +56,8 @@ export class Reconciler implements AsyncDisposable {
       machines,
       isBusy: (id) => lifecycle.isBusy(id),
       // Claimed from the pool while the rows were on their way: in no row read, but somebody's.
-      isInFlight: (machineId) => factory.isInFlight(machineId) || live.ofMachine(machineId) !== undefined,
+      isInFlight: (machineId) =>
+        factory.isInFlight(machineId) || live.ofMachine(machineId) !== undefined,
       isPooled: (machineId) => pool.has(machineId),
     });
     const carriedOut = actions.map((action) => this.#carryOut(action, byId));
@@ -79,7 +80,10 @@ export class Reconciler implements AsyncDisposable {
       await sleep(ROUND_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
       await this.round().catch((error: unknown) => {
-        this.#parts.log.warn({ err: error }, "a reconciliation round failed; the next one tries again");
+        this.#parts.log.warn(
+          { err: error },
+          "a reconciliation round failed; the next one tries again",
+        );
       });
     }
   }
@@ -92,13 +96,20 @@ export class Reconciler implements AsyncDisposable {
         for await (const event of runtime.watch({ signal })) {
           const id = live.ofMachine(event.machineId);
           if (id === undefined || lifecycle.isBusy(id)) continue;
-          const reason = event.type === "exited" ? `The machine ended: ${event.reason}` : "The machine was removed from outside";
+          const reason =
+            event.type === "exited"
+              ? `The machine ended: ${event.reason}`
+              : "The machine was removed from outside";
           lifecycle.fail(id, reason).catch((error: unknown) => {
-            log.warn({ err: error, sandboxId: id }, "a failure could not be recorded; the next round tries again");
+            log.warn(
+              { err: error, sandboxId: id },
+              "a failure could not be recorded; the next round tries again",
+            );
           });
         }
       } catch (error) {
-        if (!signal.aborted) log.warn({ err: error }, "the runtime's events broke off; listening again");
+        if (!signal.aborted)
+          log.warn({ err: error }, "the runtime's events broke off; listening again");
       }
       await sleep(500, undefined, { signal }).catch(() => undefined);
     }
@@ -132,7 +143,10 @@ export class Reconciler implements AsyncDisposable {
           return;
       }
     } catch (error) {
-      log.warn({ err: error, action: action.type }, "a reconciliation step failed; the next round tries again");
+      log.warn(
+        { err: error, action: action.type },
+        "a reconciliation step failed; the next round tries again",
+      );
     }
   }
 }
