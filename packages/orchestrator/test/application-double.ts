@@ -7,7 +7,7 @@ import {
   newSandboxId,
   parseMemory,
 } from "@insien/protocol";
-import type { ApiKey, Application, CallOptions, Nodes, Sandbox } from "../src/app/application.ts";
+import type { ApiKey, Application, CallOptions, Nodes, Place, Sandbox } from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 
@@ -54,9 +54,11 @@ export class ApplicationDouble implements Application {
     },
   };
 
-  readonly nodes: Nodes = {
+  /** `place` is where every sandbox is said to be; `undefined`: here. */
+  readonly nodes: Nodes & { id: string; place: Place | undefined } = {
     id: "node1",
-    locate: async () => undefined,
+    place: undefined,
+    locate: async () => this.nodes.place,
     forget: () => undefined,
   };
 
