@@ -4,7 +4,7 @@ import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LIMITS, LINE_WEBSOCKET_PROTOCOL, type AgentEvent } from "@insien/protocol";
-import { waitFor } from "@insien/test-kit";
+import { isRunning, waitFor } from "@insien/test-kit";
 import { expect, test } from "vitest";
 import { WebSocketServer, createWebSocketStream } from "ws";
 import { startAgent } from "./agent-process.ts";
@@ -144,7 +144,7 @@ test("shutdown and SIGTERM end the commands and then the agent", async () => {
     if (how === "signal") agent.child.kill("SIGTERM");
     else await agent.line.fetch("/control/shutdown", { method: "POST" });
     await waitFor(() => agent.child.exitCode === 0);
-    expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+    expect(isRunning(pid)).toBe(false);
   }
 });
 

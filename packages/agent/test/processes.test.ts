@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mustHave, waitFor } from "@insien/test-kit";
+import { isRunning, mustHave, waitFor } from "@insien/test-kit";
 import { LIMITS } from "@insien/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startAgent, type TestAgent } from "./agent-process.ts";
@@ -16,13 +16,6 @@ afterAll(() => agent[Symbol.asyncDispose]());
 const run = (shell: string, fields: { user?: string; env?: Record<string, string> } = {}) =>
   client.call("exec", { shell, ...fields });
 const otherClient = async () => new RpcClient(await agent.line.rpc());
-const alive = (pid: number): boolean => {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-};
 const isRoot = mustHave(process.getuid?.() === 0, "root, to start commands as other users");
 const codeOf = (code: string) => ({ type: "error", error: { code } });
 
@@ -178,7 +171,7 @@ test("a signal reaches the whole process group", async () => {
     delivered: true,
   });
   expect(await client.exit(channel)).toMatchObject({ signal: "SIGTERM" });
-  await waitFor(() => !alive(child), { describe: "the grandchild to end" });
+  await waitFor(() => !isRunning(child), { describe: "the grandchild to end" });
   expect(await client.call("signal", { processId, signal: "SIGTERM" })).toMatchObject({
     delivered: false,
   });

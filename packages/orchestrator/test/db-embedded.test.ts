@@ -4,7 +4,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { asSandboxId, type SandboxId } from "@insien/protocol";
-import { waitFor } from "@insien/test-kit";
+import { isRunning, waitFor } from "@insien/test-kit";
 import { afterEach, describe, expect, test } from "vitest";
 import { openDatabase } from "../src/db/index.ts";
 import { DurableFiles } from "../src/db/embedded/durable-files.ts";
@@ -58,12 +58,6 @@ class Opener {
   }
 }
 
-/** A zombie, which its parent has not asked for yet, does nothing any more. */
-async function isAlive(pid: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  return status !== undefined && !/\) [ZX] /.test(status);
-}
-
 test("its directory is private", async () => {
   const dataDirectory = await temporaryDirectory();
   await using _database = await openDatabase({ dataDirectory });
@@ -80,9 +74,9 @@ test("a path too long for a socket is no hindrance", async () => {
 test("its process ends with it", async () => {
   const database = await openDatabase({ dataDirectory: await usedDataDirectory() });
   const pid = database.serverPid ?? 0;
-  expect(await isAlive(pid)).toBe(true);
+  expect(isRunning(pid)).toBe(true);
   await database[Symbol.asyncDispose]();
-  expect(await isAlive(pid)).toBe(false);
+  expect(isRunning(pid)).toBe(false);
 });
 
 test("commits reach the disk before they are acknowledged", async () => {
@@ -143,7 +137,7 @@ describe("when the orchestrator is killed", () => {
     await opener.kill();
     // At once: the old process may still be ending, which the new one waits for.
     await using database = await openDatabase({ dataDirectory });
-    await waitFor(async () => !(await isAlive(databasePid)), {
+    await waitFor(() => !isRunning(databasePid), {
       describe: "the old process to end",
     });
     for (const id of opener.acknowledged) expect(await database.sandboxes.get(id)).toBeDefined();

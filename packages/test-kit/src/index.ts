@@ -1,4 +1,5 @@
 export * from "./must-have.ts";
 export * from "./postgres.ts";
+export * from "./processes.ts";
 export * from "./server.ts";
 export * from "./wait-for.ts";
