@@ -43,7 +43,9 @@ describe.each(presentRuntimes)("a machine killed on %s", (runtime) => {
     const marker = String(100_000 + Math.floor(Math.random() * 100_000));
     const command = await sandbox.commands.start(["sleep", marker]);
     const ended = command.wait().catch((error: unknown) => error);
-    await waitFor(() => run("pgrep", ["-f", `^sleep ${marker}$`]), { describe: "the command to run" });
+    await waitFor(() => run("pgrep", ["-f", `^sleep ${marker}$`]), {
+      describe: "the command to run",
+    });
 
     const killedAt = performance.now();
     await killMachineOf(marker);

@@ -25,7 +25,9 @@ describe.each(presentRuntimes)("orchestrator killed on %s", (runtime) => {
     await using sandbox = await Sandbox.create(connection);
     const bystander = await Sandbox.create(connection);
     await bystander.files.write("kept.txt", "still here");
-    const command = await sandbox.commands.start("i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done");
+    const command = await sandbox.commands.start(
+      "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done",
+    );
     const numbers: number[] = [];
     const reading = (async () => {
       for await (const line of command.stdout.lines()) numbers.push(Number(line));
@@ -35,7 +37,10 @@ describe.each(presentRuntimes)("orchestrator killed on %s", (runtime) => {
       await waitFor(() => numbers.length > before + 3, { describe: `output before kill ${round}` });
       await server.restart("SIGKILL");
       const after = numbers.length;
-      await waitFor(() => numbers.length > after + 3, { timeoutMs: 20_000, describe: `output after kill ${round}` });
+      await waitFor(() => numbers.length > after + 3, {
+        timeoutMs: 20_000,
+        describe: `output after kill ${round}`,
+      });
     }
     await command.kill();
     await reading;
@@ -48,7 +53,9 @@ describe.each(presentRuntimes)("orchestrator killed on %s", (runtime) => {
   test("what was running when it was killed is found, and what was not wanted is removed", async () => {
     const connection = { apiKey: server.apiKey, apiUrl: server.url };
     const kept = await Sandbox.create(connection);
-    const creating = Array.from({ length: 4 }, () => Sandbox.create(connection).catch(() => undefined));
+    const creating = Array.from({ length: 4 }, () =>
+      Sandbox.create(connection).catch(() => undefined),
+    );
     await server.restart("SIGKILL");
     await Promise.all(creating);
     expect((await kept.commands.run("echo alive")).stdout).toBe("alive\n");

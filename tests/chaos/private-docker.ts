@@ -86,8 +86,24 @@ export class PrivateDocker implements AsyncDisposable {
     for (const id of containers.split("\n").filter(Boolean)) await this.ask("rm", "--force", id);
     await end(this.#daemon, "SIGTERM");
     await end(this.#containerd, "SIGTERM");
+    // One for each container that ended while nobody watched it.
+    for (const pid of await processesNaming(this.#directory)) process.kill(pid, "SIGKILL");
+    // The daemon makes a mount of its data and leaves it.
+    await run("umount", ["--lazy", join(this.#directory, "data")]).catch(() => undefined);
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** Those whose command line holds the text, and their children, which come first. */
+async function processesNaming(text: string): Promise<number[]> {
+  const { stdout } = await run("ps", ["-eo", "pid=,ppid=,args="]);
+  const all = stdout.split("\n").map((line) => {
+    const [pid, parent] = line.trim().split(/\s+/).map(Number);
+    return { pid: pid ?? 0, parent: parent ?? 0, names: line.includes(text) };
+  });
+  const naming = all.filter(({ names }) => names).map(({ pid }) => pid);
+  const children = all.filter(({ parent }) => naming.includes(parent)).map(({ pid }) => pid);
+  return [...new Set([...children, ...naming])];
 }
 
 async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
