@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  type BindRequest,
   InsienError,
   LIMITS,
   type MachineId,
@@ -8,11 +7,19 @@ import {
   newMachineId,
   newSandboxId,
 } from "@insien/protocol";
-import type { MachineLimits, PreparedTemplate, Progress, Runtime } from "@insien/runtime";
+import type { PreparedTemplate, Progress, Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
 import type { MachineLine } from "../line/machine-line.ts";
+import {
+  type CreateRequest,
+  bindRequest,
+  expiryOf,
+  newSandboxRow,
+  sameCreate,
+  sameLimits,
+} from "./create-request.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import type { LiveSandboxes } from "./live-sandboxes.ts";
 import { endOf } from "./machine-end.ts";
@@ -23,22 +30,6 @@ import type { TemplateCatalog } from "./template-catalog.ts";
 
 /** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
 const AGENT_SILENCE_MS = 30_000;
-const HOSTNAME_CHARS = 63;
-
-export interface CreateRequest {
-  /** Chosen by the caller; a new one when `undefined`. */
-  id: SandboxId | undefined;
-  ownerId: string;
-  name: string | undefined;
-  template: string | undefined;
-  image: string | undefined;
-  environment: Record<string, string>;
-  metadata: Record<string, string>;
-  limits: MachineLimits;
-  network: "none" | "internet";
-  ttlSeconds: number;
-  idleTimeoutSeconds: number;
-}
 
 export interface LifecycleParts {
   store: SandboxRows;
@@ -194,7 +185,7 @@ export class SandboxLifecycle {
   ): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
       const set: Changes = {};
-      if (changes.ttlSeconds !== undefined) set.expiresAt = expiry(changes.ttlSeconds);
+      if (changes.ttlSeconds !== undefined) set.expiresAt = expiryOf(changes.ttlSeconds);
       if (changes.idleTimeoutSeconds !== undefined)
         set.idleTimeoutSeconds = changes.idleTimeoutSeconds;
       const row = await this.#moves.need(id, "extended", set);
@@ -248,11 +239,10 @@ export class SandboxLifecycle {
   ): Promise<SandboxRecord> {
     const { machineId, line, template } = machine;
     using _held = this.#parts.factory.hold(machineId);
-    const now = new Date();
-    const fresh = this.#newRow(id, request, template, {
+    const fresh = newSandboxRow(request, {
+      ...this.#made(id, template, machineId),
       state: "running",
-      machineId,
-      startedAt: now,
+      startedAt: new Date(),
     });
     const bound = line.bind(bindRequest(fresh));
     bound.catch((error: unknown) => {
@@ -293,9 +283,9 @@ export class SandboxLifecycle {
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
   ): Promise<SandboxRecord> {
     const machineId = newMachineId();
-    const fresh = this.#newRow(id, request, template, {
+    const fresh = newSandboxRow(request, {
+      ...this.#made(id, template, machineId),
       state: "creating",
-      machineId,
       startedAt: undefined,
     });
     options.onProgress?.({ step: "boot" });
@@ -325,6 +315,11 @@ export class SandboxLifecycle {
         await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
       throw error;
     }
+  }
+
+  #made(id: SandboxId, template: PreparedTemplate, machineId: MachineId) {
+    const { runtime, nodeId } = this.#parts;
+    return { id, template: template.name, machineId, runtime: runtime.name, nodeId };
   }
 
   async #becomeRunning(row: SandboxRecord, line: MachineLine): Promise<SandboxRecord> {
@@ -379,61 +374,7 @@ export class SandboxLifecycle {
       });
     }
   }
-
-  #newRow(
-    id: SandboxId,
-    request: CreateRequest,
-    template: PreparedTemplate,
-    over: Pick<SandboxRecord, "state" | "machineId" | "startedAt">,
-  ): Omit<SandboxRecord, "version"> {
-    const now = new Date();
-    return {
-      id,
-      ownerId: request.ownerId,
-      name: request.name,
-      template: template.name,
-      image: request.image,
-      stateReason: undefined,
-      runtime: this.#parts.runtime.name,
-      limits: request.limits,
-      network: request.network,
-      metadata: request.metadata,
-      environment: request.environment,
-      expiresAt: expiry(request.ttlSeconds),
-      idleTimeoutSeconds: request.idleTimeoutSeconds,
-      nodeId: this.#parts.nodeId,
-      createdAt: now,
-      endedAt: undefined,
-      lastActivityAt: now,
-      ...over,
-    };
-  }
 }
-
-/** A create that was sent again gets the sandbox that the first one made. */
-function sameCreate(row: SandboxRecord, request: CreateRequest): SandboxRecord {
-  if (row.ownerId === request.ownerId && row.state !== "destroyed") return row;
-  throw new InsienError("conflict", `The id ${row.id} is taken: choose another one at random`);
-}
-
-function bindRequest({
-  id,
-  environment,
-  name,
-}: Pick<SandboxRecord, "id" | "environment" | "name">): BindRequest {
-  const hostname = name
-    ?.toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, "-")
-    .replaceAll(/^-|-$/g, "")
-    .slice(0, HOSTNAME_CHARS);
-  return { sandboxId: id, env: environment, ...(hostname ? { hostname } : {}) };
-}
-
-const expiry = (ttlSeconds: number): Date | undefined =>
-  ttlSeconds === 0 ? undefined : new Date(Date.now() + ttlSeconds * 1000);
-
-const sameLimits = (a: MachineLimits, b: MachineLimits): boolean =>
-  a.cpu === b.cpu && a.memoryBytes === b.memoryBytes && a.pids === b.pids;
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
