@@ -31,6 +31,7 @@ interface Connection {
 
 describe.runIf(hasPostgres && presentRuntimes.includes("bubblewrap"))("two nodes", () => {
   let postgres: TestPostgres;
+  let sharedUrl: string;
   let one: TestServer;
   let other: TestServer;
   /** The first node's own key, as the client of either. */
@@ -40,6 +41,7 @@ describe.runIf(hasPostgres && presentRuntimes.includes("bubblewrap"))("two nodes
   beforeAll(async () => {
     postgres = await startPostgres(binaries ?? "");
     const databaseUrl = await postgres.createDatabase();
+    sharedUrl = databaseUrl;
     // Both at once, on an empty database: one of them makes the tables.
     [one, other] = await Promise.all([
       startServer({ runtime: "bubblewrap", databaseUrl }),
@@ -210,6 +212,13 @@ describe.runIf(hasPostgres && presentRuntimes.includes("bubblewrap"))("two nodes
     });
     expect(await client.destroy()).toBe(true);
     expect(await ofOther.destroy()).toBe(true);
+  });
+
+  test("a data directory is one node: a second server on it does not start", async () => {
+    const { dataDirectory } = one;
+    const second = startServer({ runtime: "bubblewrap", databaseUrl: sharedUrl, dataDirectory });
+    await expect(second).rejects.toThrow(/is in use by the Insien process with the pid \d+/);
+    expect((await ask("GET", `${one.url}/health`)).status).toBe(200);
   });
 
   test("a node that stops in order is missed at once, and its sandboxes are not lost", async () => {

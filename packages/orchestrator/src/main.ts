@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { prepareKit } from "@insien/agent/kit";
-import { InsienError } from "@insien/protocol";
+import { InsienError, LIMITS } from "@insien/protocol";
 import type { AgentKit, Runtime, Template } from "@insien/runtime";
 import { createBubblewrapRuntime } from "@insien/runtime-bubblewrap";
 import { createDockerRuntime } from "@insien/runtime-docker";
@@ -57,6 +57,12 @@ async function main(): Promise<void> {
   const config = await loadConfig();
   const log = pino({ level: config.logLevel });
   await using resources = new AsyncDisposableStack();
+  // The embedded database is open in one process at a time, which settles it; others are shared.
+  if (config.databaseUrl !== undefined) {
+    const { lockDirectory } = await import("./db/directory-lock.ts");
+    const waitMs = LIMITS.databaseLockMs.value;
+    resources.use(lockDirectory(config.dataDirectory, process.pid, waitMs));
+  }
   const kit = await prepareKit({ directory: config.dataDirectory });
   // A node is a data directory: its machines carry its id, and no other node touches them.
   const nodeId = await readOrMakeSecret(join(config.dataDirectory, "node-id"));

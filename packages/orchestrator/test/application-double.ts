@@ -7,7 +7,14 @@ import {
   newSandboxId,
   parseMemory,
 } from "@insien/protocol";
-import type { ApiKey, Application, CallOptions, Nodes, Place, Sandbox } from "../src/app/application.ts";
+import type {
+  ApiKey,
+  Application,
+  CallOptions,
+  Nodes,
+  Place,
+  Sandbox,
+} from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 

@@ -6,7 +6,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { lockDirectory } from "./directory-lock.ts";
+import { lockDirectory } from "../directory-lock.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { WireDoor } from "./wire.ts";
 
