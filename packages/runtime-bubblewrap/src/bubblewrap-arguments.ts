@@ -67,6 +67,12 @@ function environment(record: MachineRecord, kit: AgentKit): Record<string, strin
 }
 
 /**
+ * V8 maps its code range of half a gigabyte writable before it uses any of it, and the stacks of
+ * Node's threads count as well: with less, neither the agent nor any other Node would start.
+ */
+const NODE_RESERVES_BYTES = 640 * 1024 * 1024;
+
+/**
  * Where control groups hold nothing. Set inside the machine, where the kernel counts only the
  * machine's processes; DATA rather than AS, because programs reserve far more addresses than they
  * use memory.
@@ -75,7 +81,7 @@ function perProcessLimits(host: Host, record: MachineRecord): string[] {
   const { memory, pids } = host.controlGroups?.holds ?? { memory: false, pids: false };
   if (host.prlimit === undefined || (memory && pids)) return [];
   const limits = [
-    ...(memory ? [] : [`--data=${record.limits.memoryBytes}`]),
+    ...(memory ? [] : [`--data=${record.limits.memoryBytes + NODE_RESERVES_BYTES}`]),
     ...(pids ? [] : [`--nproc=${record.limits.pids}`]),
   ];
   return [host.prlimit, ...limits, "--"];

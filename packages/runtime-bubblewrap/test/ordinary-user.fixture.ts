@@ -2,7 +2,7 @@
  * Run as an ordinary user with a directory of its own: makes a machine, looks at it, and prints
  * what it saw as JSON.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newMachineId } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
@@ -10,12 +10,13 @@ import { createBubblewrapRuntime } from "../src/index.ts";
 
 const LOOK = `echo uid $(id -u); cd /proc/1/fd; echo *; readlink *; cd
 cat /proc/self/limits; mkdir shut
-touch shut/file; chmod 0 shut; echo looked; exec sleep 1000`;
+touch shut/file; chmod 0 shut; /insien/kit/node -p '"node " + "runs"'; echo looked; exec sleep 1000`;
 
 const directory = process.argv[2] ?? "";
 const lineDirectory = join(directory, "line");
 await mkdir(lineDirectory);
 await mkdir(join(directory, "kit"));
+await copyFile(process.execPath, join(directory, "kit", "node"));
 await writeFile(join(lineDirectory, "token"), "token");
 await using runtime = createBubblewrapRuntime({
   ownerId: "ordinary",
