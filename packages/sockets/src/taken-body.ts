@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 
 /** A request's body that no parser reads any more. */
@@ -9,17 +9,25 @@ export interface TakenBody {
   lengthBytes: number;
 }
 
+interface TakeOptions {
+  /** Smaller bodies are left to the parser. */
+  minimumBytes: number;
+  /** How long the client gets to read an answer that comes before its body's end. */
+  lingerMs: number;
+}
+
 /**
  * Takes the body of a request that nothing has read of yet away from Node's HTTP parser, which costs
- * most of what it takes to receive a large one. The socket is of no use for another request: the
- * answer must say `Connection: close`. An early end is for the caller to see, too.
+ * most of what it takes to receive a large one. The connection is of no use for another request and
+ * ends with the answer. An early end of the body is for the caller to see.
  *
  * `undefined`: the request stays as it was, because its length is not known or less than
  * `minimumBytes`, all of it has arrived already, or its connection is no plain socket.
  */
 export function takeBody(
   request: IncomingMessage,
-  options: { minimumBytes: number },
+  response: ServerResponse,
+  options: TakeOptions,
 ): TakenBody | undefined {
   const { socket, headers } = request;
   const lengthBytes = Number(headers["content-length"] ?? Number.NaN);
@@ -31,6 +39,8 @@ export function takeBody(
     !request.destroyed &&
     socket instanceof Socket;
   if (!isTakable) return undefined;
+  response.setHeader("Connection", "close");
+  endGently(socket, options.lingerMs);
   for (const event of ["data", "end"]) socket.removeAllListeners(event);
   // The parser reads past the stream until somebody else wants its data; this is that somebody.
   const nobody = () => undefined;
@@ -39,4 +49,17 @@ export function takeBody(
   socket.pause();
   if (parsed instanceof Buffer) socket.unshift(parsed);
   return { socket, lengthBytes };
+}
+
+/**
+ * Closed under a client that still sends, a connection breaks before its answer is read. So only our
+ * side is ended after it, and what the other one still sends is thrown away for a while.
+ */
+function endGently(socket: Socket, lingerMs: number): void {
+  socket.destroySoon = () => {
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
+    socket.end();
+    socket.resume();
+  };
 }

@@ -32,7 +32,7 @@ async function answerUpload(
   const query = queryOf(request);
   const path = resolvePath(query.path, context.home);
   const owner = await ownerFor(context, query.user);
-  const size = await upload(request, path, { mode: query.mode, owner });
+  const size = await upload({ request, response }, path, { mode: query.mode, owner });
   const body = JSON.stringify({ path, size });
   response.writeHead(200, {
     "Content-Type": "application/json",

@@ -1,0 +1,50 @@
+import { pipeline } from "node:stream/promises";
+import { InsienError } from "@insien/protocol";
+import { takeBody } from "@insien/sockets";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { requestAgent } from "../agent-request.ts";
+import { uploadToAgent } from "../agent-upload.ts";
+import type { Door } from "../door.ts";
+import { giveUpWhenIdle, picked, relay, wayToFile } from "./file-request.ts";
+
+export const writtenAnswer = z.object({ path: z.string(), size: z.number() });
+
+/** What the agent is told of the client's request. */
+const REQUEST_HEADERS = ["content-length", "content-type"];
+/** Uploads of more go past the parser, at the price of their connection; others keep it. */
+const TAKEN_BODY_BYTES = 1024 * 1024;
+
+/** Takes a file of any size to the agent as it comes. */
+export async function upload(door: Door, request: FastifyRequest, reply: FastifyReply) {
+  giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
+  const headers = picked(request.headers, REQUEST_HEADERS);
+  const { connector, path, signal } = await wayToFile(door, request, reply);
+  const body = takeBody(request.raw, reply.raw, {
+    minimumBytes: TAKEN_BODY_BYTES,
+    lingerMs: door.limits.closeMs,
+  });
+  if (body !== undefined) {
+    const answer = await uploadToAgent(connector, { path, headers }, { body, signal });
+    return reply.send(asWritten(answer));
+  }
+  const options = { method: "PUT", path, headers, signal };
+  const response = await requestAgent(connector, options, (toAgent) => {
+    // A failure on either side ends both, and is told by the request's own error event.
+    pipeline(request.raw, toAgent).catch(() => toAgent.destroy());
+  });
+  // An agent that refuses has stopped reading; the rest of the upload must not hold its connection.
+  if ((response.statusCode ?? 0) >= 400) void reply.header("connection", "close");
+  return relay(response, request, reply);
+}
+
+/** The agent is not trusted: nothing of its answer goes on but what was to be in it. */
+function asWritten(answer: string): z.infer<typeof writtenAnswer> {
+  try {
+    return writtenAnswer.parse(JSON.parse(answer));
+  } catch (cause) {
+    throw new InsienError("internal", "The agent's answer to an upload says nothing of a file", {
+      cause,
+    });
+  }
+}
