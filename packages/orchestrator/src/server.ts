@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
 import type { Logger } from "pino";
 import { ApiKeys } from "./app/keys.ts";
@@ -19,6 +20,8 @@ import { Expiry } from "./reconcile/expiry.ts";
 import { PoolAdoption } from "./reconcile/pool-adoption.ts";
 import { Reconciler } from "./reconcile/reconciler.ts";
 
+/** How long a pool waits for the warm machines of an earlier process before it makes its own. */
+const ADOPTION_MS = 2_000;
 /** Ended sandboxes and their events stay readable this long. */
 const RETENTION_MS = 7 * 24 * 3600 * 1000;
 
@@ -86,9 +89,11 @@ export class Server implements AsyncDisposable {
     });
     const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
     this.#lifecycle = new SandboxLifecycle({ ...common, templates: this.#templates }, this.#live);
-    const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () =>
-      this.#pooled === undefined ? undefined : { template: this.#pooled, limits: config.limits },
-    );
+    const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () => {
+      if (config.poolSize === 0) return "nothing";
+      if (this.#pooled === undefined) return "nothing yet";
+      return { template: this.#pooled, limits: config.limits };
+    });
     this.#reconciler = new Reconciler({
       ...common,
       adoption,
@@ -152,6 +157,9 @@ export class Server implements AsyncDisposable {
     await this.#http?.close();
     await this.#reconciler[Symbol.asyncDispose]();
     await this.#pool[Symbol.asyncDispose]();
+    await this.#reconciler.removeWarm().catch((error: unknown) => {
+      this.#parts.log.warn({ err: error }, "warm machines are left; the next start finds them");
+    });
     await this.#record[Symbol.asyncDispose]();
     await this.#keys[Symbol.asyncDispose]();
     await this.#lines[Symbol.asyncDispose]();
@@ -173,11 +181,11 @@ export class Server implements AsyncDisposable {
           },
         },
       );
-      this.#pool.setTarget({
-        template: this.#pooled,
-        limits: config.limits,
-        size: config.poolSize,
-      });
+      const target = { template: this.#pooled, limits: config.limits, size: config.poolSize };
+      this.#pool.setTarget(target, { fill: false });
+      // A crash left its warm machines: without taking them in first, each crash would add as many.
+      await Promise.race([this.#reconciler.round(), sleep(ADOPTION_MS)]);
+      this.#pool.setTarget(target);
     } catch (error) {
       log.warn(
         { err: error },

@@ -48,8 +48,11 @@ export class MachinePool implements AsyncDisposable {
     this.#maximum = options.maximum;
   }
 
-  /** Sets or changes what a template's pool should hold; machines of an older fingerprint go. */
-  setTarget(target: PoolTarget): void {
+  /**
+   * Sets or changes what a template's pool should hold; machines of an older fingerprint go. With
+   * `fill: false` it takes what is offered and makes none itself, until a claim or the next call.
+   */
+  setTarget(target: PoolTarget, options: { fill?: boolean } = {}): void {
     const name = target.template.name;
     const existing = this.#pools.get(name);
     const pool: Pool = {
@@ -66,7 +69,7 @@ export class MachinePool implements AsyncDisposable {
     );
     pool.ready = pool.ready.filter((machine) => !outdated.includes(machine));
     for (const machine of outdated) this.#discard(machine, "The template changed");
-    this.#refill(pool);
+    if (options.fill !== false) this.#refill(pool);
   }
 
   /** A warm machine of exactly this template, or `undefined`. */

@@ -3,18 +3,24 @@ import type { MachineFactory } from "../app/machine-factory.ts";
 import type { MachinePool } from "../app/machine-pool.ts";
 import type { LineServer } from "../line/line-server.ts";
 
+/** What the pool takes; nothing while the template is still being made ready, or for good. */
+export type PoolWants =
+  | { template: PreparedTemplate; limits: MachineLimits }
+  | "nothing yet"
+  | "nothing";
+
 /** Gives warm machines that an earlier process left to the pool, or removes them. */
 export class PoolAdoption {
   readonly #pool: MachinePool;
   readonly #factory: MachineFactory;
   readonly #lines: LineServer;
-  readonly #wanted: () => { template: PreparedTemplate; limits: MachineLimits } | undefined;
+  readonly #wanted: () => PoolWants;
 
   constructor(
     pool: MachinePool,
     factory: MachineFactory,
     lines: LineServer,
-    wanted: () => { template: PreparedTemplate; limits: MachineLimits } | undefined,
+    wanted: () => PoolWants,
   ) {
     this.#pool = pool;
     this.#factory = factory;
@@ -26,9 +32,8 @@ export class PoolAdoption {
     const { machineId } = machine;
     using _held = this.#factory.hold(machineId);
     const wanted = this.#wanted();
-    // The template is still being made ready: the next round knows more.
-    if (wanted === undefined) return;
-    if (wanted.template.fingerprint === machine.fingerprint) {
+    if (wanted === "nothing yet") return;
+    if (wanted !== "nothing" && wanted.template.fingerprint === machine.fingerprint) {
       const line = await this.#lines.open(machineId);
       const up = await this.#factory.waitReady(line).then(
         () => true,

@@ -70,6 +70,22 @@ export class Reconciler implements AsyncDisposable {
     }
   }
 
+  /** Takes down every warm machine that nobody claimed, also those of an earlier process. */
+  async removeWarm(): Promise<void> {
+    const { store, runtime, nodeId, factory, live } = this.#parts;
+    const machines = await runtime.list();
+    const owned = new Set((await store.ofNode(nodeId)).map((row) => row.machineId));
+    const warm = machines.filter(
+      ({ machineId, labels }) =>
+        labels["purpose"] === "pool" &&
+        !owned.has(machineId) &&
+        live.ofMachine(machineId) === undefined,
+    );
+    await Promise.allSettled(
+      warm.map(({ machineId }) => factory.destroy(machineId, "The server is stopping")),
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#loops;
