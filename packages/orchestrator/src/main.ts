@@ -49,6 +49,16 @@ async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Pr
   }
 }
 
+/** Two processes on one data directory would be one node twice. Throws `conflict`. */
+async function holdDirectory(dataDirectory: string): Promise<Disposable> {
+  const { lockDirectory } = await import("./db/directory-lock.ts");
+  try {
+    return lockDirectory(dataDirectory, process.pid, LIMITS.databaseLockMs.value);
+  } catch (error) {
+    throw new InsienError("conflict", error instanceof Error ? error.message : String(error));
+  }
+}
+
 const templatesOf = (config: Config): [Template] => [
   { name: "base", image: config.agentImage ?? "insien-base" },
 ];
@@ -58,11 +68,7 @@ async function main(): Promise<void> {
   const log = pino({ level: config.logLevel });
   await using resources = new AsyncDisposableStack();
   // The embedded database is open in one process at a time, which settles it; others are shared.
-  if (config.databaseUrl !== undefined) {
-    const { lockDirectory } = await import("./db/directory-lock.ts");
-    const waitMs = LIMITS.databaseLockMs.value;
-    resources.use(lockDirectory(config.dataDirectory, process.pid, waitMs));
-  }
+  if (config.databaseUrl !== undefined) resources.use(await holdDirectory(config.dataDirectory));
   const kit = await prepareKit({ directory: config.dataDirectory });
   // A node is a data directory: its machines carry its id, and no other node touches them.
   const nodeId = await readOrMakeSecret(join(config.dataDirectory, "node-id"));

@@ -85,7 +85,7 @@ describe("a plain request", () => {
       // Without a length, as from a pipe.
       body: new Blob([content]).stream(),
       duplex: "half",
-    } as RequestInit);
+    });
     expect(await put.json()).toMatchObject({ size: content.length });
     const down = await fetch(sandboxUrl("/files?path=big"), { headers: withKey });
     const digest = createHash("sha256");

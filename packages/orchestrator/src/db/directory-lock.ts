@@ -6,9 +6,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { InsienError } from "@insien/protocol";
 
-/** Takes the lock, waiting up to `waitMs`; throws `conflict` with a sentence that names the holder when it stays taken. */
+/** Takes the lock, waiting up to `waitMs`; throws a sentence that names the holder when it stays taken. */
 export function lockDirectory(directory: string, holderPid: number, waitMs: number): Disposable {
   // SQLite's exclusive lock is the kernel's lock on a file, which Node does not offer by itself. It
   // goes with its process, even a killed one, so that there is no stale lock to be judged.
@@ -19,8 +18,7 @@ export function lockDirectory(directory: string, holderPid: number, waitMs: numb
   } catch (error) {
     lock.close();
     if (!(error instanceof Error) || !/locked/.test(error.message)) throw error;
-    throw new InsienError(
-      "conflict",
+    throw new Error(
       `${directory} is in use by the Insien process ${readHolder(holderFile)}; ` +
         "stop that one first, or give this one another INSIEN_DATA_DIR",
       { cause: error },
