@@ -8,14 +8,14 @@ export interface HostProcess {
   commandLine: string;
 }
 
-/** Processes that carry this machine's id in their environment or command line. */
-export async function processesOf(machineId: string): Promise<HostProcess[]> {
+/** Processes that carry one of the machines' ids in their environment or command line. */
+export async function processesOf(...machineIds: readonly string[]): Promise<HostProcess[]> {
   const found: HostProcess[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     const commandLine = await read(`/proc/${entry}/cmdline`);
     const environment = await read(`/proc/${entry}/environ`);
-    if (!commandLine.includes(machineId) && !environment.includes(machineId)) continue;
+    if (!machineIds.some((id) => commandLine.includes(id) || environment.includes(id))) continue;
     found.push({ pid: Number(entry), commandLine: commandLine.replaceAll("\0", " ").trim() });
   }
   return found;
@@ -31,18 +31,22 @@ export async function agentPid(machineId: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** Everything on this host that still bears the machine's id, as sentences. */
-export async function tracesOf(machineId: string, dataDirectory: string): Promise<string[]> {
+/** Everything on this host that still bears one of the machines' ids, as sentences. */
+export async function tracesOf(
+  machineIds: readonly string[],
+  dataDirectory: string,
+): Promise<string[]> {
   const traces: string[] = [];
-  for (const { pid, commandLine } of await processesOf(machineId)) {
+  const isTrace = (text: string) => machineIds.some((id) => text.includes(id));
+  for (const { pid, commandLine } of await processesOf(...machineIds)) {
     traces.push(`process ${pid} runs: ${commandLine.slice(0, 200)}`);
   }
   for (const line of (await read("/proc/self/mountinfo")).split("\n")) {
-    if (line.includes(machineId)) traces.push(`mounted: ${line}`);
+    if (isTrace(line)) traces.push(`mounted: ${line}`);
   }
   for (const directory of ["/sys/fs/cgroup", dataDirectory, "/run/netns"]) {
     const names = await readdir(directory, { recursive: true }).catch(() => []);
-    for (const name of names.filter((name) => name.includes(machineId))) {
+    for (const name of names.filter(isTrace)) {
       traces.push(`there is ${directory}/${name}`);
     }
   }
