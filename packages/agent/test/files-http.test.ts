@@ -112,6 +112,12 @@ test.each([
   expect([answer.status, JSON.parse(answer.body.toString()).error.code]).toEqual([status, code]);
 });
 
+test("a refusal is heard by who still sends", async () => {
+  const answer = await call("PUT", "path=.", { body: Buffer.alloc(50_000_000) });
+  expect(answer.status).toBe(400);
+  expect(JSON.parse(answer.body.toString()).error.code).toBe("is_a_directory");
+});
+
 test("a file of /proc is got whole though it says it is empty", async () => {
   expect((await call("GET", "path=/proc/version")).body.toString()).toMatch(/^Linux/);
 });

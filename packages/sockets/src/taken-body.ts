@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 
 /** A request's body that no parser reads any more. */
 export interface TakenBody {
@@ -24,21 +25,16 @@ interface TakeOptions {
  * `undefined`: the request stays as it was, because its length is not known or less than
  * `minimumBytes`, all of it has arrived already, or its connection is no plain socket.
  */
-export function takeBody(
+export async function takeBody(
   request: IncomingMessage,
   response: ServerResponse,
   options: TakeOptions,
-): TakenBody | undefined {
-  const { socket, headers } = request;
-  const lengthBytes = Number(headers["content-length"] ?? Number.NaN);
-  const isTakable =
-    lengthBytes >= options.minimumBytes &&
-    headers["transfer-encoding"] === undefined &&
-    // Behind a complete request the parser may have begun to read the next one.
-    !request.complete &&
-    !request.destroyed &&
-    socket instanceof Socket;
-  if (!isTakable) return undefined;
+): Promise<TakenBody | undefined> {
+  if (!isTakable(request, options.minimumBytes)) return undefined;
+  // The parser may be in the middle of what it read last; it has handed all of it on by then.
+  await setImmediate();
+  if (!isTakable(request, options.minimumBytes)) return undefined;
+  const { socket } = request;
   response.setHeader("Connection", "close");
   endGently(socket, options.lingerMs);
   for (const event of ["data", "end"]) socket.removeAllListeners(event);
@@ -48,8 +44,16 @@ export function takeBody(
   const parsed: unknown = request.read();
   socket.pause();
   if (parsed instanceof Buffer) socket.unshift(parsed);
-  return { socket, lengthBytes };
+  return { socket, lengthBytes: Number(request.headers["content-length"]) };
 }
+
+const isTakable = (request: IncomingMessage, minimumBytes: number): boolean =>
+  Number(request.headers["content-length"] ?? Number.NaN) >= minimumBytes &&
+  request.headers["transfer-encoding"] === undefined &&
+  // Behind a complete request the parser may have begun to read the next one.
+  !request.complete &&
+  !request.destroyed &&
+  request.socket instanceof Socket;
 
 /**
  * Closed under a client that still sends, a connection breaks before its answer is read. So only our

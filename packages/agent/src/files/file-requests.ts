@@ -6,7 +6,7 @@ import { mismatch } from "../rpc/shape.ts";
 import { download } from "./download.ts";
 import { ownerFor, type FileContext } from "./file-context.ts";
 import { resolvePath } from "./sandbox-path.ts";
-import { upload } from "./upload.ts";
+import { bodyOf, upload } from "./upload.ts";
 
 function queryOf(request: IncomingMessage): { path: string; mode?: number; user?: string } {
   const { searchParams } = new URL(request.url ?? "/", "http://agent");
@@ -29,10 +29,11 @@ async function answerUpload(
   response: ServerResponse,
   context: FileContext,
 ): Promise<void> {
+  const content = await bodyOf(request, response);
   const query = queryOf(request);
   const path = resolvePath(query.path, context.home);
   const owner = await ownerFor(context, query.user);
-  const size = await upload({ request, response }, path, { mode: query.mode, owner });
+  const size = await upload(content, path, { mode: query.mode, owner });
   const body = JSON.stringify({ path, size });
   response.writeHead(200, {
     "Content-Type": "application/json",

@@ -64,22 +64,29 @@ async function receiveTaken(body: TakenBody, handle: FileHandle): Promise<number
   }
 }
 
+/** The body of an upload, past the parser where it is large. */
+export async function bodyOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<TakenBody | IncomingMessage> {
+  return (await takeBody(request, response, TAKEN)) ?? request;
+}
+
 /**
- * Takes a request's body as the new content of `path`, of any size in constant memory. An upload
- * that breaks off leaves what was there before. Returns the number of bytes.
+ * Takes a body as the new content of `path`, of any size in constant memory. An upload that breaks
+ * off leaves what was there before. Returns the number of bytes.
  */
 export async function upload(
-  { request, response }: { request: IncomingMessage; response: ServerResponse },
+  body: TakenBody | IncomingMessage,
   path: string,
   options: MakeOptions,
 ): Promise<number> {
   return namingPath(path, async () => {
     await using file = await AtomicFile.create(path, options);
-    const body = takeBody(request, response, TAKEN);
     const size =
-      body === undefined
-        ? await receive(request, file.handle)
-        : await receiveTaken(body, file.handle);
+      "lengthBytes" in body
+        ? await receiveTaken(body, file.handle)
+        : await receive(body, file.handle);
     await file.commit();
     return size;
   });

@@ -20,7 +20,7 @@ export async function upload(door: Door, request: FastifyRequest, reply: Fastify
   giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
   const headers = picked(request.headers, REQUEST_HEADERS);
   const { connector, path, signal } = await wayToFile(door, request, reply);
-  const body = takeBody(request.raw, reply.raw, {
+  const body = await takeBody(request.raw, reply.raw, {
     minimumBytes: TAKEN_BODY_BYTES,
     lingerMs: door.limits.closeMs,
   });
