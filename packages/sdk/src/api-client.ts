@@ -9,6 +9,7 @@ export interface ApiRequest extends RequestOptions {
   query?: Record<string, string | number | undefined>;
   headers?: Record<string, string>;
   body?: HttpRequest["body"];
+  saveTo?: HttpRequest["saveTo"];
   /** Sent again when the connection broke under it: doing it twice is doing it once. */
   repeatable?: boolean;
 }
@@ -53,9 +54,9 @@ export class ApiClient {
     for (const [name, value] of Object.entries(options.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const { body, signal } = options;
+    const { body, saveTo, signal } = options;
     const headers = { ...options.headers, "x-api-key": this.configuration.apiKey };
-    const request = { method, url: url.href, headers, body, signal };
+    const request = { method, url: url.href, headers, body, saveTo, signal };
     const answer = await attempt(request, options.repeatable ?? REPEATABLE.has(method));
     if (answer.status < 400) return answer;
     throw await refusal(method, path, answer);

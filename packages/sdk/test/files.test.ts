@@ -1,4 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { SandboxNotFoundError, type FileEvent, type Sandbox } from "@insien/sandbox";
 import { waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -84,6 +87,55 @@ describe.skipIf(!hasBubblewrap)("sandbox.files", () => {
     await expect(files.remove("d")).rejects.toMatchObject({ code: "directory_not_empty" });
     expect(await files.remove("d", { recursive: true })).toBe(true);
     expect(await files.remove("d")).toBe(false);
+  });
+
+  describe("local files", () => {
+    let directory: string;
+    const local = (name: string): string => join(directory, name);
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), "insien-sdk-files-"));
+    });
+    afterAll(() => rm(directory, { recursive: true }));
+
+    test.each([0, 1, 50_000, 1_048_576, 12_000_000])("of %i bytes go up and down", async (size) => {
+      const content = large.subarray(0, size);
+      await writeFile(local("up"), content);
+      await sandbox.files.upload(local("up"), `local/${size}`, { mode: 0o640 });
+      expect(await sandbox.files.stat(`local/${size}`)).toMatchObject({ size, mode: 0o640 });
+      await sandbox.files.download(`local/${size}`, local("down"));
+      expect(Buffer.compare(await readFile(local("down")), content)).toBe(0);
+    });
+
+    test("what says nothing of its length goes up whole", async () => {
+      await sandbox.files.upload("/proc/self/status", "status");
+      expect(await sandbox.files.read("status")).toMatch(/^Name:/);
+    });
+
+    test("that are missing, on either side, are told by the one that misses them", async () => {
+      const up = sandbox.files.upload(local("none"), "none");
+      await expect(up).rejects.toMatchObject({ code: "ENOENT" });
+      const down = sandbox.files.download("none", local("not-made"));
+      await expect(down).rejects.toMatchObject({ code: "file_not_found" });
+      const into = sandbox.files.download("status", local("no/such/directory"));
+      await expect(into).rejects.toMatchObject({ code: "ENOENT" });
+      expect(await readdir(directory)).not.toContain("not-made");
+    });
+
+    test("that the sandbox refuses are refused with its reason, however large", async () => {
+      await writeFile(local("large"), large);
+      await sandbox.files.makeDirectory("taken");
+      const upload = sandbox.files.upload(local("large"), "taken");
+      await expect(upload).rejects.toMatchObject({ code: "is_a_directory" });
+    });
+
+    test("stop on their way when their signal says so", async () => {
+      await sandbox.runCommand("truncate", ["-s", "4G", "endless"]);
+      const controller = new AbortController();
+      const options = { signal: controller.signal };
+      const download = sandbox.files.download("endless", "/dev/null", options);
+      setTimeout(() => controller.abort(), 50);
+      await expect(download).rejects.toMatchObject({ name: "AbortError" });
+    });
   });
 
   test("what is missing is a not-found error that names it", async () => {

@@ -61,3 +61,21 @@ export async function upload(
     await answer.bytes();
   });
 }
+
+/** Writes a file of the sandbox to a local one. Only its own `requestTimeoutMs` bounds it. */
+export async function downloadTo(
+  session: Session,
+  path: string,
+  localPath: string,
+  options: RequestOptions,
+): Promise<void> {
+  const { signal, requestTimeoutMs = 0 } = options;
+  const deadline = { what: `download of ${path}`, signal, timeoutMs: requestTimeoutMs };
+  await withDeadline(deadline, (until) =>
+    session.api.send("GET", filesPath(session), {
+      query: { path },
+      saveTo: localPath,
+      signal: until,
+    }),
+  );
+}

@@ -3,6 +3,7 @@ import type {
   HttpAnswer,
   HttpBody,
   HttpRequest,
+  LocalFile,
   OpenSocketOptions,
   Platform,
   Socket,
@@ -52,9 +53,11 @@ function openSocket(url: string, options: OpenSocketOptions): Promise<Socket> {
 }
 
 async function sendHttp(request: HttpRequest): Promise<HttpAnswer> {
-  const { method, url, headers, signal } = request;
+  const { method, url, headers, signal, body: content } = request;
+  if (request.saveTo !== undefined) throw noLocalFiles("readStream");
+  if (isLocalFile(content)) throw noLocalFiles("write");
   try {
-    const body = await fetchBody(request.body);
+    const body = await fetchBody(content);
     const response = await fetch(url, {
       method,
       headers,
@@ -77,11 +80,21 @@ async function sendHttp(request: HttpRequest): Promise<HttpAnswer> {
   }
 }
 
+const isLocalFile = (body: HttpBody | undefined): body is LocalFile =>
+  typeof body === "object" && "localPath" in body;
+
+const noLocalFiles = (instead: string): Error =>
+  sandboxError("capability_missing", "a browser's pages have no files of their own by path", {
+    hint: `Use files.${instead}, which works everywhere.`,
+  });
+
 /**
  * Browsers upload streams over HTTP/2 only, so a stream becomes a Blob first, which they may keep
  * on disk.
  */
-async function fetchBody(body: HttpBody | undefined): Promise<FetchBody | undefined> {
+async function fetchBody(
+  body: Exclude<HttpBody, LocalFile> | undefined,
+): Promise<FetchBody | undefined> {
   if (body === undefined || typeof body === "string" || body instanceof Blob) return body;
   if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
   if (body instanceof ReadableStream) return new Response(body).blob();

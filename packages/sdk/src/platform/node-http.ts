@@ -1,9 +1,12 @@
+import { createWriteStream } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { connectionLost, sandboxError } from "../errors.ts";
+import { DirectConnection } from "./direct-connection.ts";
+import { sendFile } from "./local-file.ts";
 import type { HttpAnswer, HttpBody, HttpRequest } from "./platform.ts";
+import { broken, unreachable } from "./request-error.ts";
 
 /** Large pieces: each costs a turn through two streams. */
 const STREAM_CHUNK_BYTES = 256 * 1024;
@@ -16,19 +19,27 @@ const agents = {
 export function sendNodeHttp(request: HttpRequest): Promise<HttpAnswer> {
   const url = new URL(request.url);
   const secure = url.protocol === "https:";
+  // TLS decrypts into memory of its own: there is no way past that.
+  const direct = request.saveTo === undefined || secure ? undefined : new DirectConnection(url);
   return new Promise((resolve, reject) => {
     const outgoing = (secure ? https : http).request(url, {
       method: request.method,
       headers: request.headers,
-      agent: agents[secure ? "https:" : "http:"],
       signal: request.signal,
+      ...(direct === undefined
+        ? { agent: agents[secure ? "https:" : "http:"] }
+        : { createConnection: () => direct.socket }),
     });
     outgoing.on("error", (error) => {
       reject(
         request.signal?.aborted === true ? request.signal.reason : unreachable(request, error),
       );
     });
-    outgoing.on("response", (incoming) => resolve(answer(incoming, request)));
+    outgoing.on("response", (incoming) => {
+      const head = answer(incoming, request);
+      if (head.status >= 400) resolve(head);
+      else resolve(saved(incoming, request, direct).then(() => head));
+    });
     sendBody(outgoing, request.body).catch((error: unknown) => {
       // An answer that came before the body's end (a refusal) says more than the broken upload.
       if (outgoing.destroyed && outgoing.errored === null) return;
@@ -38,19 +49,20 @@ export function sendNodeHttp(request: HttpRequest): Promise<HttpAnswer> {
   });
 }
 
-function unreachable(request: HttpRequest, cause: Error & { code?: string }): Error {
-  const { host, pathname } = new URL(request.url);
-  if (cause.code === "ECONNREFUSED" || cause.code === "ENOTFOUND") {
-    return sandboxError(
-      "connection_lost",
-      `cannot reach ${host} (${cause.code}); is Insien running?`,
-      {
-        details: { mayHaveHappened: false },
-        cause,
-      },
-    );
+/** Where the request says so, its answer's body goes to a file. */
+async function saved(
+  incoming: http.IncomingMessage,
+  request: HttpRequest,
+  direct: DirectConnection | undefined,
+): Promise<void> {
+  const { saveTo: path } = request;
+  if (path === undefined) return;
+  const lengthBytes = Number(incoming.headers["content-length"] ?? Number.NaN);
+  if (direct !== undefined && !Number.isNaN(lengthBytes)) {
+    await direct.save(incoming, request, { path, lengthBytes });
+  } else {
+    await pipeline(incoming, createWriteStream(path));
   }
-  return connectionLost(`${request.method} ${pathname}`, true, cause);
 }
 
 async function sendBody(outgoing: http.ClientRequest, body: HttpBody | undefined): Promise<void> {
@@ -61,7 +73,10 @@ async function sendBody(outgoing: http.ClientRequest, body: HttpBody | undefined
       outgoing.setHeader("content-length", Buffer.byteLength(body));
     }
     outgoing.end(body);
+  } else if ("localPath" in body) {
+    await sendFile(outgoing, body.localPath);
   } else {
+    if (body instanceof Blob) outgoing.setHeader("content-length", body.size);
     const source = body instanceof Blob ? body.stream() : body;
     await pipeline(Readable.from(source as AsyncIterable<Uint8Array>), outgoing);
   }
@@ -86,11 +101,6 @@ function answer(incoming: http.IncomingMessage, request: HttpRequest): HttpAnswe
     stream: () => byteStream(incoming, request),
   };
 }
-
-const broken = (request: HttpRequest, cause: unknown): unknown =>
-  request.signal?.aborted === true
-    ? request.signal.reason
-    : connectionLost(`${request.method} ${new URL(request.url).pathname}`, true, cause);
 
 /** Written by hand: `Readable.toWeb` costs a third of the throughput. */
 function byteStream(

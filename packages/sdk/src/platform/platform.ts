@@ -39,13 +39,21 @@ export type HttpBody =
   | Uint8Array<ArrayBufferLike>
   | Blob
   | ReadableStream<Uint8Array>
-  | AsyncIterable<Uint8Array | string>;
+  | AsyncIterable<Uint8Array | string>
+  | LocalFile;
+
+/** A file of the machine that the program runs on. */
+export interface LocalFile {
+  localPath: string;
+}
 
 export interface HttpRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH";
   url: string;
   headers: Record<string, string>;
   body?: HttpBody | undefined;
+  /** Path of a local file for the body of a successful answer, which then comes when it is there. */
+  saveTo?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
