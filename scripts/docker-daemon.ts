@@ -56,7 +56,11 @@ export class DockerDaemon implements AsyncDisposable {
     this.#started = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
+    // Node would not wait for a child that was let go of.
+    child.ref();
     child.kill("SIGTERM");
-    await Promise.race([ended, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    await ended;
+    clearTimeout(timer);
   }
 }

@@ -1,16 +1,20 @@
 /** The runtime needs no root: as `nobody` it makes machines too, with the limits there are then. */
 import { spawn } from "node:child_process";
-import { chown, mkdtemp, open, rm } from "node:fs/promises";
+import { chown, copyFile, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { expect, onTestFinished, test } from "vitest";
 import { mustHave } from "@insien/test-kit";
 
 const NOBODY = 65534;
 /** Beyond those that Node marks as its own when it starts. */
 const INHERITED = 40;
+/** For the CommonJS packages in a bundle that is a module. */
+const REQUIRE =
+  'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 const isRoot = process.geteuid?.() === 0;
 
 interface Seen {
@@ -27,7 +31,20 @@ async function runAsNobody(): Promise<Seen> {
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   await chown(directory, NOBODY, NOBODY);
   await using root = await open("/", "r");
-  const fixture = fileURLToPath(new URL("./ordinary-user.fixture.ts", import.meta.url));
+  // A checkout may be root's alone, so Node and the program are copied to where nobody may read them.
+  const node = join(directory, "node");
+  await copyFile(process.execPath, node);
+  const fixture = join(directory, "fixture.mjs");
+  await build({
+    entryPoints: [fileURLToPath(new URL("./ordinary-user.fixture.ts", import.meta.url))],
+    outfile: fixture,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    conditions: ["source"],
+    banner: { js: REQUIRE },
+    logLevel: "silent",
+  });
   const stdio = [
     "ignore",
     "pipe",
@@ -35,7 +52,7 @@ async function runAsNobody(): Promise<Seen> {
     ...Array<"ignore">(INHERITED - 3).fill("ignore"),
     root.fd,
   ];
-  const child = spawn(process.execPath, ["--conditions=source", fixture, directory], {
+  const child = spawn(node, [fixture, directory], {
     stdio: stdio as Array<"ignore" | "pipe" | number>,
     uid: NOBODY,
     gid: NOBODY,
