@@ -49,8 +49,8 @@ describe.each(presentRuntimes)("an RPC client that means harm, on %s", (runtime)
     sockets.push(socket);
     const answers: Answer[] = [];
     socket.on("error", () => undefined);
-    socket.on("message", (data, isBinary) => {
-      if (!isBinary) answers.push(JSON.parse(String(data)) as Answer);
+    socket.on("message", (data: Buffer, isBinary) => {
+      if (!isBinary) answers.push(JSON.parse(data.toString()) as Answer);
     });
     await once(socket, "open");
     return { socket, answers };
