@@ -125,7 +125,7 @@ describe.each(presentRuntimes)("inside a sandbox on %s", (runtime) => {
     await other.files.write("/tmp/shared-name", mark);
     await other.commands.start(["sleep", `1000.${Date.now()}`], { env: { MARK: mark } });
     // An abstract unix socket has no file, only a network namespace.
-    const listen = `import socket,time; s=socket.socket(socket.AF_UNIX); s.bind("\\0${mark}"); s.listen();
+    const listen = `import socket,time; s=socket.socket(socket.AF_UNIX); s.bind("\\x00${mark}"); s.listen();
 t=socket.socket(); t.bind(("0.0.0.0", 7777)); t.listen(); time.sleep(1000)`;
     const hasPython = (await sh("command -v python3", undefined, other)) !== "";
     if (hasPython) {
