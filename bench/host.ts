@@ -1,7 +1,7 @@
 /** What the baselines are made of: programs of this host, containers, and numbers from /proc. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,10 @@ import { promisify } from "node:util";
 const execute = promisify(execFile);
 
 export const MIB = 1024 ** 2;
+
+/** A directory whose files live in memory, where this host has one. */
+export const memoryDirectory = (): string | undefined =>
+  existsSync("/dev/shm") ? "/dev/shm" : undefined;
 
 /** One benchmark run's hold on the host; what it made is removed with it. */
 export class Host implements AsyncDisposable {
@@ -58,15 +62,20 @@ export class Host implements AsyncDisposable {
   }
 }
 
-/** Spawns a program, reads its stdout to the end and counts the bytes. */
+/** Spawns a program with pipes, reads both outputs to their ends and counts the bytes of stdout. */
 export async function spawnAndRead(program: string, args: readonly string[]): Promise<number> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, args, { stdio: "pipe" });
+  child.stdin.end();
   let bytes = 0;
+  let complaint = "";
   child.stdout.on("data", (chunk: Buffer) => {
     bytes += chunk.byteLength;
   });
+  child.stderr.on("data", (chunk: Buffer) => {
+    complaint += String(chunk);
+  });
   const [code] = await once(child, "close");
-  if (code !== 0) throw new Error(`${program} ended with ${String(code)}`);
+  if (code !== 0) throw new Error(`${program} ended with ${String(code)}: ${complaint}`);
   return bytes;
 }
 
@@ -76,9 +85,18 @@ const kibibytes = (file: string, field: string): number => {
   return Number(match[1]);
 };
 
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .split(" ")
+    .filter((id) => id !== "")
+    .map(Number);
+
 /** Memory of a process in MiB. */
 export const memory = {
   residentMiB: (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmRSS") / 1024,
+  /** Of its children together. */
+  childrenMiB: (pid: number): number =>
+    childrenOf(pid).reduce((sum, child) => sum + memory.residentMiB(child), 0),
   /** Its own pages, and its share of those that it shares. */
   proportionalMiB: (pid: number): number => kibibytes(`/proc/${pid}/smaps_rollup`, "Pss") / 1024,
   /** The most that was resident since `forgetPeak`. */

@@ -5,13 +5,14 @@
  *     npm run bench -- --runs 5                       fewer samples (20 by default)
  *     npm run bench -- --json                         the report as JSON on stdout
  */
+import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { prepareBaseImage } from "../scripts/base-image.ts";
 import { dockerAnswers } from "../scripts/machine/docker-daemon.mjs";
 import { findProgram } from "../scripts/machine/apt.mjs";
 import type { Benchmark } from "./benchmark.ts";
 import { Host } from "./host.ts";
-import { newReport, save, tableOf } from "./report.ts";
+import { loadAverage, newReport, save, tableOf } from "./report.ts";
 import { burstDocker } from "./rows/burst.ts";
 import { commandRoundTrip } from "./rows/command.ts";
 import { createColdDocker, createWarmBubblewrap, createWarmDocker } from "./rows/create.ts";
@@ -30,6 +31,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   idleOrchestrator,
 ];
 const RUNS_DEFAULT = 20;
+const QUIET_LOAD = cpus().length;
 
 const { values } = parseArgs({
   options: {
@@ -52,6 +54,9 @@ const present = { docker: await dockerAnswers(), bwrap: findProgram("bwrap") !==
 
 await using host = await Host.open((await prepareBaseImage()) ?? "none");
 const report = newReport({ image: host.image, runs });
+if (loadAverage() > QUIET_LOAD) {
+  tell(`the machine is busy (load average ${loadAverage()}): what this run tells is worth little`);
+}
 
 for (const benchmark of BENCHMARKS) {
   if (values.only !== undefined && !values.only.includes(benchmark.name)) continue;
@@ -66,6 +71,7 @@ for (const benchmark of BENCHMARKS) {
   } catch (error) {
     report.failures[benchmark.name] = error instanceof Error ? error.message : String(error);
   }
+  report.loadAverages[benchmark.name] = loadAverage();
 }
 
 process.stdout.write(

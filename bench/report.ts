@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { arch, cpus, release, totalmem } from "node:os";
+import { arch, cpus, loadavg, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import type { Row } from "./benchmark.ts";
 import { MIB } from "./host.ts";
@@ -9,10 +9,14 @@ export interface Report {
   machine: { processor: string; cores: number; memoryMiB: number; kernel: string; node: string };
   image: string;
   runs: number;
+  /** Of the last minute, before the first benchmark and after each: what else the machine did. */
+  loadAverages: Record<string, number>;
   rows: Row[];
   /** Benchmarks that could not be measured, with the reason. */
   failures: Record<string, string>;
 }
+
+export const loadAverage = (): number => loadavg()[0] ?? 0;
 
 export function newReport(options: { image: string; runs: number }): Report {
   const [processor] = cpus();
@@ -26,6 +30,7 @@ export function newReport(options: { image: string; runs: number }): Report {
       node: process.version,
     },
     ...options,
+    loadAverages: { before: loadAverage() },
     rows: [],
     failures: {},
   };

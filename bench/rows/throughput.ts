@@ -1,42 +1,59 @@
-/** A gibibyte of output, and a file of that size up and down; and what the orchestrator needs for it. */
-import { createReadStream, createWriteStream } from "node:fs";
-import { rm, truncate, writeFile } from "node:fs/promises";
+/**
+ * A gibibyte of output, and a file of that size up and down; and what the orchestrator needs for it.
+ * Both sides move the same random bytes between the same places: a file in the host's memory and one
+ * in a container's own writable layer, so that no disk of the host is what is measured.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { Sandbox } from "@insien/sandbox";
 import { type Benchmark, interleaved, ratioRow, type Row, timed } from "../benchmark.ts";
-import { memory, MIB, spawnAndRead } from "../host.ts";
+import { type Host, memory, memoryDirectory, MIB, spawnAndRead } from "../host.ts";
 import { Product } from "../product.ts";
 
 const SIZE_BYTES = 1024 * MIB;
 const MEMORY_GROWTH_MIB_MAX = 64;
 const RESOURCES = { memory: "2g" };
 const AS_FAST = { ratioMax: 1, text: "as fast" };
+const INSIDE = "/tmp/big";
+const MAKE_FILE = `head -c ${SIZE_BYTES} /dev/urandom > ${INSIDE}`;
 
-/** The orchestrator's highest resident memory during `action`, above what it had before. */
-async function growthMiB(pid: number, action: () => Promise<unknown>): Promise<number> {
-  const before = memory.residentMiB(pid);
-  memory.forgetPeak(pid);
-  await action();
-  return Math.max(0, memory.peakMiB(pid) - before);
+/** The orchestrator's memory, watched while samples are taken. */
+class MemoryWatch {
+  readonly #pid: number;
+  readonly #growthsMiB: number[] = [];
+
+  constructor(pid: number) {
+    this.#pid = pid;
+  }
+
+  /** Notes the highest resident memory during `action`, above what there was before. */
+  async during(action: () => Promise<unknown>): Promise<void> {
+    const before = memory.residentMiB(this.#pid);
+    memory.forgetPeak(this.#pid);
+    await action();
+    this.#growthsMiB.push(Math.max(0, memory.peakMiB(this.#pid) - before));
+  }
+
+  row(what: string): Row {
+    const most = Math.max(...this.#growthsMiB);
+    return {
+      what: `${what}: orchestrator's memory grows at most by`,
+      unit: "MiB",
+      value: most,
+      mustReach: `${MEMORY_GROWTH_MIB_MAX} MiB`,
+      reached: most < MEMORY_GROWTH_MIB_MAX,
+      samples: this.#growthsMiB.length,
+    };
+  }
 }
-
-const memoryRow = (what: string, growths: readonly number[]): Row => ({
-  what: `${what}: orchestrator's memory grows at most by`,
-  unit: "MiB",
-  value: Math.max(...growths),
-  mustReach: `${MEMORY_GROWTH_MIB_MAX} MiB`,
-  reached: Math.max(...growths) < MEMORY_GROWTH_MIB_MAX,
-  samples: growths.length,
-});
 
 function expectSize(bytes: number): void {
   if (bytes !== SIZE_BYTES) throw new Error(`${bytes} bytes arrived, not ${SIZE_BYTES}`);
 }
 
 async function readStdout(sandbox: Sandbox): Promise<void> {
-  const command = await sandbox.commands.start(["cat", "/tmp/big"]);
+  const command = await sandbox.commands.start(["cat", INSIDE]);
   let bytes = 0;
   for await (const piece of command.stdout.bytes()) bytes += piece.byteLength;
   await command.wait();
@@ -50,27 +67,31 @@ export const stdoutThroughput: Benchmark = {
     await using product = await Product.start(host, { runtime: "docker" });
     await using sandbox = await product.create({ resources: RESOURCES });
     const container = await host.idleContainer();
-    const makeFile = `head -c ${SIZE_BYTES} /dev/zero > /tmp/big`;
-    await sandbox.commands.run(makeFile);
-    await host.run("docker", ["exec", container, "sh", "-c", makeFile]);
-    const growths: number[] = [];
+    await sandbox.commands.run(MAKE_FILE);
+    await host.run("docker", ["exec", container, "sh", "-c", MAKE_FILE]);
+    const watch = new MemoryWatch(product.server.pid);
     const { ours, docker } = await interleaved(runs, {
-      ours: () =>
-        timed(async () => {
-          growths.push(await growthMiB(product.server.pid, () => readStdout(sandbox)));
-        }),
+      ours: () => timed(() => watch.during(() => readStdout(sandbox))),
       docker: () =>
         timed(async () =>
-          expectSize(await spawnAndRead("docker", ["exec", container, "cat", "/tmp/big"])),
+          expectSize(await spawnAndRead("docker", ["exec", container, "cat", INSIDE])),
         ),
     });
     const what = "1 GiB of stdout, SDK";
     return [
       ratioRow(what, ours, { what: "docker exec … cat", samples: docker }, AS_FAST),
-      memoryRow(what, growths),
+      watch.row(what),
     ];
   },
 };
+
+/** What the two file rows share: the same file here, and its way into and out of both containers. */
+interface FileSides {
+  sandbox: Sandbox;
+  container: string;
+  source: string;
+  target: string;
+}
 
 export const fileThroughput: Benchmark = {
   name: "files",
@@ -79,35 +100,55 @@ export const fileThroughput: Benchmark = {
     await using product = await Product.start(host, { runtime: "docker" });
     await using sandbox = await product.create({ resources: RESOURCES });
     const container = await host.idleContainer();
-    const source = join(host.directory, "up");
-    const target = join(host.directory, "down");
-    await writeFile(source, "");
-    await truncate(source, SIZE_BYTES);
-    const growths: number[] = [];
-    const watched = (action: () => Promise<unknown>): Promise<number> =>
-      timed(async () => {
-        growths.push(await growthMiB(product.server.pid, action));
-      });
-    const up = await interleaved(runs, {
-      ours: () => watched(() => sandbox.files.write("/tmp/big", createReadStream(source))),
-      docker: () => timed(() => host.run("docker", ["cp", source, `${container}:/tmp/big`])),
-    });
-    const down = await interleaved(runs, {
-      ours: () => watched(() => downloadTo(sandbox, target)),
-      docker: () => timed(() => host.run("docker", ["cp", `${container}:/tmp/big`, target])),
-    });
-    await rm(target);
-    const beside = (samples: readonly number[]) => ({ what: "docker cp", samples });
-    return [
-      ratioRow("1 GiB file up, SDK", up.ours, beside(up.docker), AS_FAST),
-      ratioRow("1 GiB file down, SDK", down.ours, beside(down.docker), AS_FAST),
-      memoryRow("1 GiB file up and down", growths),
-    ];
+    const directory = await mkdtemp(join(memoryDirectory() ?? tmpdir(), "insien-bench-"));
+    try {
+      const [source, target] = [join(directory, "up"), join(directory, "down")];
+      await host.run("sh", ["-c", `head -c ${SIZE_BYTES} /dev/urandom > ${source}`]);
+      const watch = new MemoryWatch(product.server.pid);
+      const rows = await fileRows(host, runs, watch, { sandbox, container, source, target });
+      return [...rows, watch.row("1 GiB file up and down")];
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   },
 };
 
-async function downloadTo(sandbox: Sandbox, target: string): Promise<void> {
-  const file = createWriteStream(target);
-  await pipeline(Readable.fromWeb(await sandbox.files.readStream("/tmp/big")), file);
-  expectSize(file.bytesWritten);
+async function fileRows(
+  host: Host,
+  runs: number,
+  watch: MemoryWatch,
+  { sandbox, container, source, target }: FileSides,
+): Promise<Row[]> {
+  const clearInside = async () => {
+    await sandbox.commands.run(["rm", "-f", INSIDE]);
+    await host.run("docker", ["exec", "--user", "root", container, "rm", "-f", INSIDE]);
+  };
+  const up = await interleaved(runs, {
+    ours: async () => {
+      await clearInside();
+      return timed(() => watch.during(() => sandbox.files.upload(source, INSIDE)));
+    },
+    docker: async () => {
+      await clearInside();
+      return timed(() => host.run("docker", ["cp", source, `${container}:${INSIDE}`]));
+    },
+  });
+  await sandbox.files.upload(source, INSIDE);
+  const down = await interleaved(runs, {
+    ours: async () => {
+      await rm(target, { force: true });
+      return timed(() => watch.during(() => sandbox.files.download(INSIDE, target)));
+    },
+    docker: async () => {
+      await rm(target, { force: true });
+      return timed(() => host.run("docker", ["cp", `${container}:${INSIDE}`, target]));
+    },
+  });
+  await sandbox.files.download(INSIDE, target);
+  await host.run("cmp", [source, target]);
+  const beside = (samples: readonly number[]) => ({ what: "docker cp", samples });
+  return [
+    ratioRow("1 GiB file up, SDK", up.ours, beside(up.docker), AS_FAST),
+    ratioRow("1 GiB file down, SDK", down.ours, beside(down.docker), AS_FAST),
+  ];
 }
