@@ -7,7 +7,6 @@ import { FakeRuntime } from "@insien/runtime/fake";
 import { waitFor } from "@insien/test-kit";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { CreateRequest } from "../src/app/create-request.ts";
 import { ExecutionRecord } from "../src/app/execution-record.ts";
 import { LiveSandboxes } from "../src/app/live-sandboxes.ts";
 import { MachineFactory } from "../src/app/machine-factory.ts";
@@ -16,25 +15,13 @@ import { SandboxLifecycle } from "../src/app/sandbox-lifecycle.ts";
 import { TemplateCatalog } from "../src/app/template-catalog.ts";
 import { type Database, openDatabase } from "../src/db/index.ts";
 import { LineServer } from "../src/line/line-server.ts";
+import { newCreateRequest } from "./create-request.fixture.ts";
 
 const log = pino({ level: "silent" });
 const limits = { cpu: 1, memoryBytes: 2 ** 29, pids: 100 };
 const template: PreparedTemplate = { name: "base", image: "base", fingerprint: "fake-base" };
 
-const request = (over: Partial<CreateRequest> = {}): CreateRequest => ({
-  id: undefined,
-  ownerId: "owner",
-  name: undefined,
-  template: undefined,
-  image: undefined,
-  environment: {},
-  metadata: {},
-  limits,
-  network: "none",
-  ttlSeconds: 0,
-  idleTimeoutSeconds: 0,
-  ...over,
-});
+const request = newCreateRequest;
 
 let home: string;
 let dataDirectory: string;

@@ -16,23 +16,12 @@ import { TemplateCatalog } from "../src/app/template-catalog.ts";
 import type { Database } from "../src/db/index.ts";
 import { LineServer } from "../src/line/line-server.ts";
 import { DATABASES, openForTests, temporaryDirectory } from "./database.fixture.ts";
+import { newCreateRequest } from "./create-request.fixture.ts";
 
 const log = pino({ level: "silent" });
 const ROUNDS = 25;
 
-const request = {
-  id: undefined,
-  ownerId: "owner",
-  name: undefined,
-  template: undefined,
-  image: undefined,
-  environment: {},
-  metadata: {},
-  limits: { cpu: 1, memoryBytes: 2 ** 29, pids: 100 },
-  network: "none" as const,
-  ttlSeconds: 0,
-  idleTimeoutSeconds: 0,
-};
+const request = newCreateRequest();
 
 /** What a node is made of, below its doors; all share a host, as nodes may share a daemon. */
 class TestNode implements AsyncDisposable {

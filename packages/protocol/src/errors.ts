@@ -126,6 +126,35 @@ export const ERRORS = {
     "Try again in a moment, or destroy sandboxes to make room.",
   ),
 
+  build_failed: row(
+    422,
+    "SandboxOperationError",
+    false,
+    "Correct the step that the message names; `details.output` has the end of what it printed.",
+  ),
+
+  // Volumes
+  volume_not_found: row(404, "SandboxVolumeError", false, "List the volumes, or create it first."),
+  volume_in_use: row(
+    409,
+    "SandboxVolumeError",
+    false,
+    "Unmount it from the sandboxes that the message names first.",
+  ),
+  volume_exists: row(409, "SandboxVolumeError", false, "Choose another name."),
+  volume_unsupported: row(
+    400,
+    "SandboxVolumeError",
+    false,
+    "Leave the option out, or choose a driver that the message names.",
+  ),
+  volume_failed: row(
+    502,
+    "SandboxVolumeError",
+    true,
+    "Read the driver's own words in the message; for nfs, check server, path and options.",
+  ),
+
   // The machine and its line
   agent_unreachable: row(
     503,
@@ -257,6 +286,16 @@ export const ERRORS = {
     true,
     "Start the program that listens on this port in the sandbox, then try again.",
   ),
+
+  port_not_found: row(404, "SandboxNotFoundError", false, "List the sandbox's ports."),
+  port_link_invalid: row(
+    401,
+    "SandboxConnectionError",
+    false,
+    "Ask the owner of the sandbox for a new link, or send a key in X-API-Key.",
+  ),
+
+  webhook_not_found: row(404, "SandboxNotFoundError", false, "List the webhooks."),
 
   // The server's own parts
   database_unavailable: row(

@@ -278,6 +278,18 @@ export const LIMITS = {
   ),
   bootMs: limit(30 * SECOND, "From a machine's start to its agent's first words."),
 
+  portsPerSandbox: limit(64, "Each may hold a name, and a listening socket of the host."),
+  portLinkSecondsMax: limit(30 * 24 * 3600, "A link that should live longer is made anew."),
+  volumesPerSandbox: limit(32, "Each is a mount of the machine."),
+  volumesPerOwner: limit(1_000, "Each is storage of the host."),
+  mainRetriesMax: limit(1_000, "What fails this often will not succeed the next time."),
+  buildContextBytes: limit(
+    16 * MiB,
+    "It travels in one request; larger things are fetched by the build.",
+  ),
+  buildContextFiles: limit(2_000, "Files of one build context."),
+  buildMs: limit(20 * MINUTE, "One build of an image."),
+
   // Machines
   machineLogBytes: limit(
     256 * KiB,

@@ -26,6 +26,15 @@ export const AGENT_PATHS = {
   files: "/files",
   /** WebSocket to a TCP port inside: `/ports/8080`; binary messages are the bytes. */
   ports: "/ports",
+  /**
+   * GET: a directory as a stream, `?path=` and `&format=zip|tar`; PUT: unpacks a tar (`format=tar`)
+   * into `path`, `&user=`.
+   */
+  archive: "/archive",
+  /** GET: `LogLine`s of the main command, newline-delimited; `?follow=true` and `&tail=`. */
+  logs: "/logs",
+  /** POST `MainControl`: starts, restarts or ends the main command. Orchestrator only. */
+  main: "/control/main",
   /** GET: newline-delimited `AgentEvent`s for as long as the connection lasts. Orchestrator only. */
   events: "/control/events",
   /** POST `BindRequest`: makes a warm machine this sandbox's. Orchestrator only. */
@@ -59,7 +68,23 @@ export interface BindRequest {
   /** Replaces the environment that commands start with (beside PATH, HOME and the like). */
   env: Record<string, string>;
   hostname?: string;
+  /** Started once the machine has its name and environment; binding again leaves a running one alone. */
+  main?: MainCommand;
 }
+
+/** What runs as the sandbox's main process, under the agent. */
+export interface MainCommand {
+  /** A program and its arguments. */
+  argv: string[];
+  /** Starts after the first, when it ends with anything but 0; with growing pauses between. */
+  maxRetries: number;
+}
+
+/** `start` with another command replaces the one before; ended ones start over with all retries. */
+export type MainControl =
+  | { action: "start"; main: MainCommand }
+  | { action: "restart" }
+  | { action: "stop"; graceMs?: number };
 
 export type AgentEvent =
   | {
@@ -91,6 +116,17 @@ export type AgentEvent =
       durationMs: number;
       stdoutBytes: number;
       stderrBytes: number;
+      at: string;
+    }
+  | {
+      type: "main";
+      state: "running" | "waiting" | "exited" | "failed" | "stopped";
+      restarts: number;
+      maxRetries: number;
+      exitCode?: number;
+      signal?: string;
+      /** Why it could not be started. */
+      error?: string;
       at: string;
     }
   | { type: "heartbeat"; at: string };

@@ -4,10 +4,13 @@
  * routes keep their own camelCase answers.
  */
 import { z } from "zod";
+import { buildContext } from "./build-context.ts";
+import { environment, jsonBytes } from "./environment.ts";
 import { LIMITS } from "./limits.ts";
-
-const jsonBytes = (value: unknown): number =>
-  new TextEncoder().encode(JSON.stringify(value)).byteLength;
+import { sizeText } from "./memory-size.ts";
+import { portConfigs } from "./port-config.ts";
+import { commandLine, mainStatus } from "./settings.ts";
+import { volumeConfigs } from "./volumes.ts";
 
 export const SANDBOX_STATES = [
   "creating",
@@ -27,20 +30,7 @@ export const sandboxIdParam = z.object({
   id: z.string().regex(/^[a-z0-9]{4,40}$/, "must be a sandbox id: lower-case letters and digits"),
 });
 
-const MEMORY = /^(\d+)(k|m|g)?b?$/i;
-const MEMORY_UNITS: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
-
-/** `512m`, `1g`, `268435456`: bytes, or `undefined` when it is no such text. */
-export function parseMemory(text: string): number | undefined {
-  const match = MEMORY.exec(text.trim());
-  if (match === null) return undefined;
-  return Number(match[1]) * (MEMORY_UNITS[(match[2] ?? "").toLowerCase()] ?? 1);
-}
-
-const memoryText = z.string().refine((text) => {
-  const bytes = parseMemory(text);
-  return bytes !== undefined && bytes >= 32 * 1024 ** 2 && bytes <= 64 * 1024 ** 3;
-}, "must be a size from 32m to 64g such as 512m or 2g");
+const memoryText = sizeText("32m", "64g");
 
 export const resourceConfig = z.strictObject({
   /** Cores. */
@@ -48,18 +38,21 @@ export const resourceConfig = z.strictObject({
   memory: memoryText.optional(),
   /** Processes and threads together. */
   pids: z.int().min(8).max(32_768).optional(),
+  /** `all`, a number of them, or ids with commas between. */
+  gpu: z
+    .string()
+    .regex(/^(?:all|\d{1,2}|[A-Za-z0-9:.-]+(?:,[A-Za-z0-9:.-]+)*)$/, "must be all, a number or ids")
+    .optional(),
+  /** Seconds that the sandbox lives: `ttl_seconds` by another name. */
+  timeout: z.int().min(0).max(LIMITS.ttlSecondsMax.value).optional(),
+  /** How often the main command is started again when it fails. */
+  max_retries: z.int().min(0).max(LIMITS.mainRetriesMax.value).optional(),
 });
 export type ResourceConfig = z.infer<typeof resourceConfig>;
 
 export const networkMode = z.enum(["none", "internet"]);
 export type NetworkMode = z.infer<typeof networkMode>;
 
-const environment = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a variable name"), z.string())
-  .refine(
-    (env) => jsonBytes(env) <= LIMITS.environmentBytes.value,
-    `must be at most ${LIMITS.environmentBytes.value} bytes in all`,
-  );
 const metadata = z
   .record(z.string().min(1).max(128), z.string().max(4096))
   .refine(
@@ -68,29 +61,53 @@ const metadata = z
   );
 const seconds = z.int().min(0).max(LIMITS.ttlSecondsMax.value);
 
-export const createSandboxBody = z.strictObject({
-  /**
-   * Chosen by the caller, at random, so that it can connect before the answer is there, and so that
-   * a create that is sent again after a lost answer is the same create.
-   */
-  id: z
-    .string()
-    .regex(/^[a-z0-9]{20}$/, "must be 20 lower-case letters and digits, at random")
-    .optional(),
-  name: z.string().min(1).max(128).optional(),
-  /** A template's name; `base` by default. */
-  template: z.string().min(1).max(128).optional(),
-  /** Any container image instead of a template (docker runtime). */
-  image: z.string().min(1).max(512).optional(),
-  environment: environment.optional(),
-  metadata: metadata.optional(),
-  resources: resourceConfig.optional(),
-  network: networkMode.optional(),
-  /** Destroyed this many seconds after its creation or last extension; 0: never. */
-  ttl_seconds: seconds.optional(),
-  /** Destroyed after this many seconds without a request, a running command or an open terminal; 0: never. */
-  idle_timeout_seconds: seconds.optional(),
-});
+export const createSandboxBody = z
+  .strictObject({
+    /**
+     * Chosen by the caller, at random, so that it can connect before the answer is there, and so that
+     * a create that is sent again after a lost answer is the same create.
+     */
+    id: z
+      .string()
+      .regex(/^[a-z0-9]{20}$/, "must be 20 lower-case letters and digits, at random")
+      .optional(),
+    name: z.string().min(1).max(128).optional(),
+    /** A template's name; `base` by default. */
+    template: z.string().min(1).max(128).optional(),
+    /** Any container image instead of a template (docker runtime). */
+    image: z.string().min(1).max(512).optional(),
+    /** An image is built from these files, and used instead of a template. */
+    build_context: buildContext.optional(),
+    /** Builds every step anew. */
+    force_build: z.boolean().optional(),
+    /** The main command is `entrypoint` followed by `command`; without either none is started. */
+    entrypoint: commandLine.optional(),
+    command: commandLine.optional(),
+    volumes: volumeConfigs.optional(),
+    ports: portConfigs.optional(),
+    /** Nothing but /tmp, the home and volumes can be written. */
+    read_only: z.boolean().optional(),
+    environment: environment.optional(),
+    metadata: metadata.optional(),
+    resources: resourceConfig.optional(),
+    network: networkMode.optional(),
+    /** Destroyed this many seconds after its creation or last extension; 0: never. */
+    ttl_seconds: seconds.optional(),
+    /** Destroyed after this many seconds without a request, a running command or an open terminal; 0: never. */
+    idle_timeout_seconds: seconds.optional(),
+  })
+  .refine(
+    (body) => body.template === undefined || (body.image ?? body.build_context) === undefined,
+    {
+      path: ["template"],
+      error: "excludes image and build_context: a sandbox is made from one of them",
+    },
+  )
+  .refine(
+    ({ ttl_seconds: ttl, resources }) =>
+      ttl === undefined || resources?.timeout === undefined || ttl === resources.timeout,
+    { path: ["resources", "timeout"], error: "differs from ttl_seconds, which means the same" },
+  );
 export type CreateSandboxBody = z.infer<typeof createSandboxBody>;
 
 export const sandboxView = z.object({
@@ -102,7 +119,16 @@ export const sandboxView = z.object({
   /** Why the state is what it is, when that needs saying. */
   state_reason: z.string().optional(),
   runtime: z.string(),
-  resources: z.object({ cpu: z.number(), memory: z.string(), pids: z.number() }),
+  resources: z.object({
+    cpu: z.number(),
+    memory: z.string(),
+    pids: z.number(),
+    gpu: z.string().optional(),
+    max_retries: z.number(),
+  }),
+  read_only: z.boolean(),
+  /** Of the main command, when there is one. */
+  main: mainStatus.optional(),
   network: networkMode,
   metadata: z.record(z.string(), z.string()),
   /** Names only: values are never sent back. */

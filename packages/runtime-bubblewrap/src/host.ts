@@ -175,6 +175,8 @@ function describe(
     networks: "missing" in network ? ["none"] : ["none", "internet"],
     stopStart: true,
     liveUpdate: groups !== undefined,
+    readOnlyRoot: false,
+    gpus: false,
     notes,
   };
 }

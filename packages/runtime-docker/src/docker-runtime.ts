@@ -105,6 +105,8 @@ class DockerRuntime implements Runtime {
       networks: ["none", "internet"],
       stopStart: true,
       liveUpdate: true,
+      readOnlyRoot: false,
+      gpus: false,
       notes,
     };
   }

@@ -81,6 +81,8 @@ export class FakeRuntime implements Runtime {
       networks: ["none", "internet"],
       stopStart: true,
       liveUpdate: true,
+      readOnlyRoot: false,
+      gpus: false,
       notes: ["Machines are imaginary: nothing runs in them and no limit means anything."],
     };
   }

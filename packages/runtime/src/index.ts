@@ -1,1 +1,2 @@
+export * from "./facets.ts";
 export * from "./runtime.ts";

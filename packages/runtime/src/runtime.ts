@@ -17,6 +17,7 @@
  * `ownerId` it was constructed with.
  */
 import type { MachineId } from "@insien/protocol";
+import type { ImageBuilds, Leftovers, Meter, VolumeMount, VolumeStore } from "./facets.ts";
 
 export type RuntimeName = "docker" | "bubblewrap" | "vm" | "kubernetes" | "fake";
 
@@ -34,6 +35,10 @@ export interface RuntimeCapabilities {
   stopStart: boolean;
   /** `update` works on a running machine. */
   liveUpdate: boolean;
+  /** Machines whose root cannot be written. */
+  readOnlyRoot: boolean;
+  /** GPUs can be given to machines. */
+  gpus: boolean;
   /** Sentences for people: why something above is missing, and how to get it. */
   notes: readonly string[];
 }
@@ -69,6 +74,11 @@ export interface MachineSpec {
   lineDirectory: string;
   /** Small texts stored with the machine and given back by `list`: what the caller needs to adopt it. */
   labels: Readonly<Record<string, string>>;
+  volumes?: readonly VolumeMount[];
+  /** Only /tmp, the user's home and volumes can be written. */
+  readOnlyRoot?: boolean;
+  /** `all`, a number of them, or ids with commas between. */
+  gpu?: string;
 }
 
 export interface Machine {
@@ -134,6 +144,11 @@ export interface Runtime extends AsyncDisposable {
 
   /** Removes the machine, its files and its networks, in any state. `false` when there was none. */
   destroy(machineId: MachineId, options?: CallOptions): Promise<boolean>;
+
+  readonly volumes?: VolumeStore;
+  readonly builds?: ImageBuilds;
+  readonly meter?: Meter;
+  readonly leftovers?: Leftovers;
 
   /** Ends of machines as they happen, until the signal aborts. A hint only: the reconciler's `list` is what decides. */
   watch(options: { signal: AbortSignal }): AsyncIterable<MachineEvent>;

@@ -4,9 +4,11 @@
  */
 import type { AgentConnector } from "../line/agent-connector.ts";
 import type {
+  CommandLine,
   CreateSandboxBody,
   ExecAnswer,
   ExecBody,
+  MainStatus,
   SandboxId,
   SandboxState,
 } from "@insien/protocol";
@@ -24,6 +26,13 @@ export interface Sandbox {
   runtime: string;
   limits: { cpu: number; memoryBytes: number; pids: number };
   network: "none" | "internet";
+  readOnly: boolean;
+  gpu: string | undefined;
+  entrypoint: CommandLine | undefined;
+  command: CommandLine | undefined;
+  maxRetries: number;
+  /** Of the main command, as its agent last told. */
+  main: MainStatus | undefined;
   metadata: Record<string, string>;
   environment: Record<string, string>;
   createdAt: Date;

@@ -1,4 +1,12 @@
-import { type BindRequest, InsienError, type SandboxId } from "@insien/protocol";
+import {
+  type BindRequest,
+  type BuildContext,
+  type CommandLine,
+  InsienError,
+  type PortConfig,
+  type SandboxId,
+  type VolumeConfig,
+} from "@insien/protocol";
 import type { MachineLimits } from "@insien/runtime";
 import type { SandboxRecord } from "../db/index.ts";
 
@@ -16,6 +24,14 @@ export interface CreateRequest {
   metadata: Record<string, string>;
   limits: MachineLimits;
   network: "none" | "internet";
+  readOnly: boolean;
+  gpu: string | undefined;
+  entrypoint: CommandLine | undefined;
+  command: CommandLine | undefined;
+  maxRetries: number;
+  volumes: Readonly<Record<string, VolumeConfig>>;
+  ports: readonly PortConfig[];
+  build: { context: BuildContext; force: boolean } | undefined;
   ttlSeconds: number;
   idleTimeoutSeconds: number;
 }
@@ -30,8 +46,12 @@ export function newSandboxRow(
 ): Omit<SandboxRecord, "version"> {
   const now = new Date();
   const { ownerId, name, image, limits, network, metadata, environment } = request;
+  const { readOnly, gpu, entrypoint, command, maxRetries } = request;
   return {
     ...{ ownerId, name, image, limits, network, metadata, environment },
+    ...{ readOnly, gpu, entrypoint, command, maxRetries },
+    main: undefined,
+    diskBytes: undefined,
     stateReason: undefined,
     expiresAt: expiryOf(request.ttlSeconds),
     idleTimeoutSeconds: request.idleTimeoutSeconds,

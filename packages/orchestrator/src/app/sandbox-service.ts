@@ -74,7 +74,18 @@ export class SandboxService implements Sandboxes {
         metadata: body.metadata ?? {},
         limits: this.#limits(body.resources),
         network,
-        ttlSeconds: body.ttl_seconds ?? this.#defaults.ttlSeconds,
+        readOnly: body.read_only ?? false,
+        gpu: body.resources?.gpu,
+        entrypoint: body.entrypoint,
+        command: body.command,
+        maxRetries: body.resources?.max_retries ?? 0,
+        volumes: body.volumes ?? {},
+        ports: body.ports ?? [],
+        build:
+          body.build_context === undefined
+            ? undefined
+            : { context: body.build_context, force: body.force_build ?? false },
+        ttlSeconds: body.ttl_seconds ?? body.resources?.timeout ?? this.#defaults.ttlSeconds,
         idleTimeoutSeconds: body.idle_timeout_seconds ?? this.#defaults.idleTimeoutSeconds,
       },
       options,

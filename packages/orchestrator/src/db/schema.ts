@@ -1,11 +1,12 @@
 /**
- * All tables. `npx drizzle-kit generate` (in packages/orchestrator) turns a change made here into a
- * migration, which is applied at the next start on PGlite and PostgreSQL alike.
+ * The sandboxes and what they cannot be without; further tables are beside, in schema/. `npx
+ * drizzle-kit generate` (in packages/orchestrator) turns a change made here into a migration, which
+ * is applied at the next start on PGlite and PostgreSQL alike.
  *
  * Instants are made by the orchestrator, in milliseconds, so that a row read back equals the one
  * written; tables refer to owners by their bare id, because an owner is nothing but an id.
  */
-import type { MachineId, SandboxId, SandboxState } from "@insien/protocol";
+import type { CommandLine, MachineId, MainStatus, SandboxId, SandboxState } from "@insien/protocol";
 import { desc, sql } from "drizzle-orm";
 import {
   bigint,
@@ -18,11 +19,9 @@ import {
   jsonb,
   pgTable,
   text,
-  timestamp,
   uniqueIndex,
 } from "drizzle-orm/pg-core";
-
-const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
+import { instant } from "./schema/instant.ts";
 
 /** One row: who this installation is to the runtimes it shares hosts with. */
 export const installation = pgTable(
@@ -82,6 +81,15 @@ export const sandboxes = pgTable(
     memoryBytes: bigint("memory_bytes", { mode: "number" }).notNull(),
     pids: integer().notNull(),
     network: text().$type<"none" | "internet">().notNull(),
+    readOnly: boolean("read_only").notNull().default(false),
+    gpu: text(),
+    entrypoint: jsonb().$type<CommandLine>(),
+    command: jsonb().$type<CommandLine>(),
+    maxRetries: integer("max_retries").notNull().default(0),
+    /** What its agent last said of the main command; changes no version. */
+    main: jsonb().$type<MainStatus>(),
+    /** Its own files, as last measured; changes no version. */
+    diskBytes: bigint("disk_bytes", { mode: "number" }),
     metadata: jsonb().$type<Record<string, string>>().notNull(),
     environment: jsonb().$type<Record<string, string>>().notNull(),
     machineId: text("machine_id").$type<MachineId>(),
