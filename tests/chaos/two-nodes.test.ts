@@ -152,7 +152,7 @@ describe.runIf(hasPostgres && presentRuntimes.includes("bubblewrap"))("two nodes
       const listed = await ask("GET", `${other.url}${path}/events`);
       const { items } = (await listed.json()) as { items: { type: string }[] };
       const types = items.map(({ type }) => type);
-      expect(types.filter((type) => type === "sandbox.destroyRequested")).toHaveLength(1);
+      expect(types.filter((type) => type === "sandbox.destroying")).toHaveLength(1);
       expect(types.filter((type) => type === "sandbox.destroyed")).toHaveLength(1);
     }
     const expiring = await Sandbox.create({ ...viaOne, ttlSeconds: 1 });

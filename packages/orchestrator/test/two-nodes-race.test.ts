@@ -105,7 +105,7 @@ describe.for(postgresql)("two nodes on one $kind", ({ prepare }) => {
       expect((await database.sandboxes.get(id))?.state).toBe("destroyed");
       expect(holder.live.get(id)).toBeUndefined();
       const events = await eventsOf(id);
-      expect(events.filter((type) => type === "sandbox.destroyRequested")).toHaveLength(1);
+      expect(events.filter((type) => type === "sandbox.destroying")).toHaveLength(1);
       expect(events.at(-1)).toBe("sandbox.destroyed");
       expect(events.filter((type) => type === "sandbox.destroyed")).toHaveLength(1);
     }

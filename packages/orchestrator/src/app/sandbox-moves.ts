@@ -6,6 +6,21 @@ import { type SandboxEventName, next } from "./sandbox-state.ts";
 /** How often a row is read again that somebody else changed in between. */
 const FENCED_RETRIES = 3;
 
+/** What each move is called in the stream of events, which clients and webhooks read. */
+const RECORDED_AS: Readonly<Record<SandboxEventName, string>> = {
+  machineReady: "sandbox.running",
+  machineLost: "sandbox.failed",
+  stopRequested: "sandbox.stopping",
+  stopped: "sandbox.stopped",
+  startRequested: "sandbox.starting",
+  pauseRequested: "sandbox.pausing",
+  paused: "sandbox.paused",
+  resumeRequested: "sandbox.resuming",
+  extended: "sandbox.extended",
+  destroyRequested: "sandbox.destroying",
+  destroyed: "sandbox.destroyed",
+};
+
 export type Changes = Omit<SandboxChanges, "state">;
 
 /** A row as it now is, and whether it was this very call that changed it. */
@@ -46,7 +61,7 @@ export class SandboxMoves {
       if (step.kind === "refuse") throw step.error(id, row.stateReason);
       if (step.kind === "ignore") return { row, isMoved: false };
       const record = {
-        type: `sandbox.${event}`,
+        type: RECORDED_AS[event],
         data: changes.stateReason === undefined ? {} : { reason: changes.stateReason },
       };
       const moved = await this.#store.transition(row, { ...changes, state: step.state }, record);
