@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
 import type { Logger } from "pino";
+import type { Belongings } from "./app/belongings.ts";
 import { ApiKeys } from "./app/keys.ts";
 import { ExecutionRecord } from "./app/execution-record.ts";
 import { LiveSandboxes } from "./app/live-sandboxes.ts";
@@ -88,7 +89,11 @@ export class Server implements AsyncDisposable {
       log,
     });
     const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
-    this.#lifecycle = new SandboxLifecycle({ ...common, templates: this.#templates }, this.#live);
+    const belongings: Belongings[] = [];
+    this.#lifecycle = new SandboxLifecycle(
+      { ...common, templates: this.#templates, belongings },
+      this.#live,
+    );
     const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () => {
       if (config.poolSize === 0) return "nothing";
       if (this.#pooled === undefined) return "nothing yet";

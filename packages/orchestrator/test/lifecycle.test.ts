@@ -1,19 +1,21 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { InsienError, type SandboxId, newSandboxId } from "@insien/protocol";
+import { InsienError, type MachineId, type SandboxId, newSandboxId } from "@insien/protocol";
 import type { PreparedTemplate } from "@insien/runtime";
 import { FakeRuntime } from "@insien/runtime/fake";
 import { waitFor } from "@insien/test-kit";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Belongings } from "../src/app/belongings.ts";
+import type { CreateRequest } from "../src/app/create-request.ts";
 import { ExecutionRecord } from "../src/app/execution-record.ts";
 import { LiveSandboxes } from "../src/app/live-sandboxes.ts";
 import { MachineFactory } from "../src/app/machine-factory.ts";
 import { MachinePool } from "../src/app/machine-pool.ts";
 import { SandboxLifecycle } from "../src/app/sandbox-lifecycle.ts";
 import { TemplateCatalog } from "../src/app/template-catalog.ts";
-import { type Database, openDatabase } from "../src/db/index.ts";
+import { type Database, type SandboxRecord, openDatabase } from "../src/db/index.ts";
 import { LineServer } from "../src/line/line-server.ts";
 import { newCreateRequest } from "./create-request.fixture.ts";
 
@@ -23,6 +25,35 @@ const template: PreparedTemplate = { name: "base", image: "base", fingerprint: "
 
 const request = newCreateRequest;
 
+/** Something that a sandbox has, which writes down what it is told. */
+class Keepsake implements Belongings {
+  readonly told: string[] = [];
+  refusal: Error | undefined;
+
+  async prepare(row: SandboxRecord, { volumes }: CreateRequest) {
+    this.told.push(`prepare ${row.state}`);
+    if (this.refusal !== undefined) throw this.refusal;
+    const mounts = Object.entries(volumes).map(([volumeId, { mount_path: target }]) => ({
+      ...{ volumeId, target, readOnly: false },
+    }));
+    return { volumes: mounts };
+  }
+
+  async running(row: SandboxRecord, asked?: CreateRequest) {
+    this.told.push(`running ${asked === undefined ? "again" : "new"}`);
+    if (row.name === "unlucky") throw new Error("its port is taken");
+  }
+
+  away(row: SandboxRecord) {
+    this.told.push(`away ${row.state}`);
+  }
+
+  async ended(row: SandboxRecord) {
+    const machine = runtime.host.machines.has(row.machineId ?? ("" as MachineId));
+    this.told.push(`ended ${machine ? "with" : "without"} its machine`);
+  }
+}
+
 let home: string;
 let dataDirectory: string;
 let database: Database;
@@ -31,6 +62,7 @@ let runtime: FakeRuntime;
 let pool: MachinePool;
 let live: LiveSandboxes;
 let lifecycle: SandboxLifecycle;
+let keepsake: Keepsake;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "insien-life-"));
@@ -52,8 +84,10 @@ beforeEach(async () => {
     void lifecycle.examine(machineId);
   });
   const store = database.sandboxes;
+  keepsake = new Keepsake();
+  const belongings = [keepsake];
   lifecycle = new SandboxLifecycle(
-    { store, runtime, lines, factory, pool, templates, nodeId: "node", log },
+    { store, runtime, lines, factory, pool, templates, belongings, nodeId: "node", log },
     live,
   );
 });
@@ -139,5 +173,90 @@ describe("SandboxLifecycle", () => {
     expect(await lifecycle.destroy(id)).toBe(false);
     expect(runtime.host.machines.size).toBe(0);
     expect(await stateOf(id)).toBe("destroyed");
+  });
+
+  test("what belongs to a sandbox hears of its whole life, in order", async () => {
+    await warm(1);
+    const { id } = await lifecycle.create(request());
+    await lifecycle.stop(id);
+    await lifecycle.start(id);
+    await lifecycle.destroy(id);
+    expect(keepsake.told).toEqual([
+      ...["prepare running", "running new", "away running", "running again"],
+      ...["away running", "ended without its machine"],
+    ]);
+  });
+
+  test("a failed sandbox is cleared away, and only then names no machine", async () => {
+    const { id, machineId } = await lifecycle.create(request());
+    if (machineId === undefined) throw new Error("no machine");
+    keepsake.told.length = 0;
+    runtime.crash(machineId);
+    await waitFor(async () => (await database.sandboxes.get(id))?.machineId === undefined, {
+      describe: "the failed sandbox to be cleared away",
+    });
+    expect(await stateOf(id)).toBe("failed");
+    expect(keepsake.told).toEqual(["away running", "ended without its machine"]);
+    await lifecycle.finishFail(id);
+    expect(keepsake.told).toHaveLength(2);
+  });
+
+  test("what is prepared goes into the machine, which is then a new one", async () => {
+    await warm(1);
+    const volumes = { kept: { mount_path: "/data" } };
+    const row = await lifecycle.create(request({ volumes }));
+    const machine = runtime.host.machines.get(row.machineId ?? ("" as MachineId));
+    expect(machine?.spec.volumes).toMatchObject([{ volumeId: "kept", target: "/data" }]);
+    expect(machine?.spec.labels).toEqual({ purpose: "sandbox" });
+    expect(keepsake.told).toEqual(["prepare creating", "running new"]);
+  });
+
+  test.each([
+    ["cold", 0],
+    ["warm", 1],
+  ])("a %s create that is refused is seen by nobody", async (_kind, pooled) => {
+    if (pooled > 0) await warm(pooled);
+    keepsake.refusal = new InsienError("conflict", "the name is taken");
+    const id = newSandboxId();
+    const error = await lifecycle.create(request({ id })).catch((failure: unknown) => failure);
+    expect(error).toBe(keepsake.refusal);
+    expect(await stateOf(id)).toBe("destroyed");
+    expect(keepsake.told.at(-1)).toBe("ended without its machine");
+    expect(live.get(id)).toBeUndefined();
+    await pool[Symbol.asyncDispose]();
+    expect(runtime.host.machines.size).toBe(0);
+  });
+
+  test("an accident while a sandbox is prepared is a failure, not a refusal", async () => {
+    keepsake.refusal = new InsienError("internal", "the disk is gone");
+    const id = newSandboxId();
+    await expect(lifecycle.create(request({ id }))).rejects.toBe(keepsake.refusal);
+    expect(await stateOf(id)).toBe("failed");
+  });
+
+  test("a sandbox runs although something of it cannot be put into service", async () => {
+    const { id } = await lifecycle.create(request({ name: "unlucky" }));
+    expect(await stateOf(id)).toBe("running");
+  });
+
+  test("restart is one act, and starts what is stopped", async () => {
+    const { id, machineId } = await lifecycle.create(request());
+    const [restarted, after] = await Promise.all([lifecycle.restart(id), lifecycle.stop(id)]);
+    expect([restarted.state, after.state]).toEqual(["running", "stopped"]);
+    expect(await lifecycle.restart(id)).toMatchObject({ state: "running", machineId });
+    expect(live.get(id)?.line.isUp).toBe(true);
+  });
+
+  test("a machine is worked on while it is stopped, and runs again if it ran", async () => {
+    const { id, machineId } = await lifecycle.create(request());
+    const stateOfMachine = async () => (await runtime.inspect(machineId as MachineId))?.state;
+    const first = await lifecycle.recreate(id, stateOfMachine);
+    expect(first).toMatchObject({ value: "stopped", restarted: true, row: { state: "running" } });
+    const failing = lifecycle.recreate(id, () => Promise.reject(new Error("no room")));
+    await expect(failing).rejects.toThrow("no room");
+    expect(await stateOf(id)).toBe("running");
+    await lifecycle.stop(id);
+    const second = await lifecycle.recreate(id, stateOfMachine);
+    expect(second).toMatchObject({ restarted: false, row: { state: "stopped" } });
   });
 });

@@ -43,7 +43,10 @@ class TestNode implements AsyncDisposable {
       void this.lifecycle.examine(machineId);
     });
     const parts = { store: database.sandboxes, runtime, lines, factory, templates, nodeId, log };
-    this.lifecycle = new SandboxLifecycle({ ...parts, pool: this.#pool }, this.live);
+    this.lifecycle = new SandboxLifecycle(
+      { ...parts, pool: this.#pool, belongings: [] },
+      this.live,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { InsienError, LIMITS, type MachineId, newMachineId } from "@insien/protocol";
-import type { MachineLimits, PreparedTemplate, Runtime } from "@insien/runtime";
+import type { MachineLimits, MachineSpec, PreparedTemplate, Runtime } from "@insien/runtime";
 import type { LineServer } from "../line/line-server.ts";
 import type { MachineLine } from "../line/machine-line.ts";
 
@@ -12,6 +12,9 @@ export interface LiveMachine {
 
 /** What a machine is for, so that it can be found and kept or thrown away after a crash. */
 export type MachinePurpose = "pool" | "sandbox";
+
+/** What a machine is to be; the factory knows the rest. */
+export type WantedMachine = Omit<MachineSpec, "machineId" | "lineDirectory" | "labels">;
 
 /** Makes machines whose agent answers, and takes them down again without a trace. */
 export class MachineFactory {
@@ -36,9 +39,7 @@ export class MachineFactory {
   }
 
   async create(
-    template: PreparedTemplate,
-    limits: MachineLimits,
-    network: "none" | "internet",
+    wanted: WantedMachine,
     options: { purpose: MachinePurpose; machineId?: MachineId; signal?: AbortSignal },
   ): Promise<LiveMachine> {
     const machineId = options.machineId ?? newMachineId();
@@ -47,17 +48,15 @@ export class MachineFactory {
       const line = await this.#lines.open(machineId);
       await this.#runtime.create(
         {
+          ...wanted,
           machineId,
-          template,
-          limits,
-          network,
           lineDirectory: this.#lines.directory(machineId),
           labels: { purpose: options.purpose },
         },
         options.signal === undefined ? {} : { signal: options.signal },
       );
       await this.waitReady(line, options);
-      return { machineId, template, limits, line };
+      return { machineId, template: wanted.template, limits: wanted.limits, line };
     } catch (error) {
       await this.destroy(machineId, "The machine could not be made").catch(() => false);
       throw error;

@@ -161,7 +161,10 @@ export class MachinePool implements AsyncDisposable {
     pool.filling += 1;
     const { template, limits } = pool;
     try {
-      const machine = await this.#factory.create(template, limits, "none", { purpose: "pool" });
+      const machine = await this.#factory.create(
+        { template, limits, network: "none" },
+        { purpose: "pool" },
+      );
       pool.failures = 0;
       pool.filling -= 1;
       if (this.#closed || pool.template.fingerprint !== template.fingerprint)

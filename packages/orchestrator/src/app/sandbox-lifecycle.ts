@@ -4,28 +4,23 @@ import {
   LIMITS,
   type MachineId,
   type SandboxId,
-  newMachineId,
   newSandboxId,
 } from "@insien/protocol";
-import type { PreparedTemplate, Progress, Runtime } from "@insien/runtime";
+import type { Runtime } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
-import type { MachineLine } from "../line/machine-line.ts";
-import {
-  type CreateRequest,
-  bindRequest,
-  expiryOf,
-  newSandboxRow,
-  sameCreate,
-  sameLimits,
-} from "./create-request.ts";
+import { AllBelongings, type Belongings } from "./belongings.ts";
+import { type CreateRequest, bindRequest, expiryOf, sameCreate } from "./create-request.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import type { LiveSandboxes } from "./live-sandboxes.ts";
 import { endOf } from "./machine-end.ts";
-import type { LiveMachine, MachineFactory } from "./machine-factory.ts";
+import type { MachineFactory } from "./machine-factory.ts";
 import type { MachinePool } from "./machine-pool.ts";
+import { type CreateOptions, SandboxCreation } from "./sandbox-creation.ts";
 import { type Changes, SandboxMoves } from "./sandbox-moves.ts";
+import { SandboxReach } from "./sandbox-reach.ts";
+import { refusal } from "./sandbox-state.ts";
 import type { TemplateCatalog } from "./template-catalog.ts";
 
 /** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
@@ -38,6 +33,8 @@ export interface LifecycleParts {
   factory: MachineFactory;
   pool: MachinePool;
   templates: TemplateCatalog;
+  /** What sandboxes have besides their machines. */
+  belongings: readonly Belongings[];
   nodeId: string;
   log: Logger;
 }
@@ -52,6 +49,9 @@ export class SandboxLifecycle {
   readonly #parts: LifecycleParts;
   readonly #live: LiveSandboxes;
   readonly #moves: SandboxMoves;
+  readonly #belongings: AllBelongings;
+  readonly #reach: SandboxReach;
+  readonly #creation: SandboxCreation;
   readonly #mutex = new KeyedMutex<SandboxId>();
   /** Creates under way, by the id they will have: a caller who chose it may connect already. */
   readonly #creating = new Map<SandboxId, Promise<SandboxRecord>>();
@@ -60,26 +60,26 @@ export class SandboxLifecycle {
     this.#parts = parts;
     this.#moves = new SandboxMoves(parts.store, parts.nodeId);
     this.#live = live;
+    this.#belongings = new AllBelongings(parts.belongings, parts.log);
+    const known = { ...parts, live, moves: this.#moves, belongings: this.#belongings };
+    this.#reach = new SandboxReach(known);
+    this.#creation = new SandboxCreation({
+      ...known,
+      reach: this.#reach,
+      examine: (machineId) => this.examine(machineId),
+      giveUp: (id, error, options) => this.#giveUp(id, error, options),
+    });
   }
 
   isBusy(id: SandboxId): boolean {
     return this.#mutex.isBusy(id);
   }
 
-  async create(
-    request: CreateRequest,
-    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
-  ): Promise<SandboxRecord> {
+  async create(request: CreateRequest, options: CreateOptions = {}): Promise<SandboxRecord> {
     const id = request.id ?? newSandboxId();
     const known = this.#live.get(id)?.row ?? (await this.#creating.get(id));
     if (known !== undefined) return sameCreate(known, request);
-    const created = this.#mutex.run(id, async () => {
-      const template = await this.#parts.templates.prepare(request, options);
-      const warm = request.network === "none" ? this.#parts.pool.claim(template) : undefined;
-      return warm === undefined
-        ? this.#createCold(id, request, template, options)
-        : this.#createWarm(id, request, warm);
-    });
+    const created = this.#mutex.run(id, () => this.#creation.create(id, request, options));
     this.#creating.set(id, created);
     try {
       return await created;
@@ -89,7 +89,9 @@ export class SandboxLifecycle {
         request.id === undefined
           ? undefined
           : await this.#parts.store.get(id).catch(() => undefined);
-      if (taken === undefined || taken.state === "failed") throw error;
+      const isFailed =
+        taken?.state === "failed" || (taken?.state === "destroyed" && isRefusal(error));
+      if (taken === undefined || isFailed) throw error;
       return sameCreate(taken, request);
     } finally {
       this.#creating.delete(id);
@@ -121,10 +123,7 @@ export class SandboxLifecycle {
   }
 
   stop(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRecord> {
-    return this.#mutex.run(id, async () => {
-      const row = await this.#moves.need(id, "stopRequested");
-      return row.state === "stopping" ? this.#finishStop(row, options) : row;
-    });
+    return this.#mutex.run(id, () => this.#stopLocked(id, options));
   }
 
   finishStop(id: SandboxId): Promise<void> {
@@ -135,17 +134,37 @@ export class SandboxLifecycle {
   }
 
   start(id: SandboxId): Promise<SandboxRecord> {
+    return this.#mutex.run(id, () => this.#startLocked(id));
+  }
+
+  /**
+   * Stops a sandbox and starts it again, as one act; one that is stopped already is only started. A
+   * crash in between leaves it stopped.
+   */
+  restart(id: SandboxId, options: { graceMs?: number } = {}): Promise<SandboxRecord> {
     return this.#mutex.run(id, async () => {
-      const row = await this.#moves.need(id, "startRequested");
-      if (row.state !== "creating" || row.machineId === undefined) return row;
-      const line = await this.#parts.lines.open(row.machineId);
-      try {
-        await this.#parts.runtime.start(row.machineId);
-        return await this.#becomeRunning(row, line);
-      } catch (error) {
-        await this.#failLocked(id, `It could not be started: ${messageOf(error)}`);
-        throw error;
-      }
+      await this.#stopLocked(id, options);
+      return this.#startLocked(id);
+    });
+  }
+
+  /**
+   * Does `work` on the machine while the sandbox is out of reach and its machine stopped, and starts
+   * it again if it ran. What `work` throws is thrown once the sandbox is as it was before.
+   */
+  recreate<Value>(
+    id: SandboxId,
+    work: (row: SandboxRecord) => Promise<Value>,
+    options: { graceMs?: number } = {},
+  ): Promise<{ value: Value; row: SandboxRecord; restarted: boolean }> {
+    return this.#mutex.run(id, async () => {
+      const before = await this.#moves.ours(id);
+      const stopped = await this.#stopLocked(id, options);
+      const restarted = before?.state === "running";
+      const [outcome] = await Promise.allSettled([work(stopped)]);
+      const row = restarted ? await this.#startLocked(id) : stopped;
+      if (outcome.status === "rejected") throw outcome.reason;
+      return { value: outcome.value, row, restarted };
     });
   }
 
@@ -155,7 +174,7 @@ export class SandboxLifecycle {
       const row = await this.#moves.ours(id);
       if (row?.state !== "creating" || row.machineId === undefined) return;
       try {
-        await this.#becomeRunning(row, await this.#parts.lines.open(row.machineId));
+        await this.#reach.enter(row, await this.#parts.lines.open(row.machineId));
       } catch (error) {
         await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
       }
@@ -176,6 +195,7 @@ export class SandboxLifecycle {
       );
       this.#live.add(row, line, bound);
       void this.examine(row.machineId);
+      await this.#belongings.running(row);
     });
   }
 
@@ -197,6 +217,17 @@ export class SandboxLifecycle {
 
   fail(id: SandboxId, reason: string): Promise<void> {
     return this.#mutex.run(id, () => this.#failLocked(id, reason));
+  }
+
+  /** Clears away what is left of a failed sandbox. */
+  finishFail(id: SandboxId): Promise<void> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#moves.ours(id);
+      if (row?.state !== "failed" || row.machineId === undefined) return;
+      await this.#parts.factory.destroy(row.machineId, row.stateReason ?? "The sandbox failed");
+      await this.#belongings.ended(row);
+      await this.#moves.cleared(row);
+    });
   }
 
   /** Fails a sandbox on what a list once said, unless the row or the machine says otherwise by now. */
@@ -232,109 +263,26 @@ export class SandboxLifecycle {
     }
   }
 
-  async #createWarm(
-    id: SandboxId,
-    request: CreateRequest,
-    machine: LiveMachine,
-  ): Promise<SandboxRecord> {
-    const { machineId, line, template } = machine;
-    using _held = this.#parts.factory.hold(machineId);
-    const fresh = newSandboxRow(request, {
-      ...this.#made(id, template, machineId),
-      state: "running",
-      startedAt: new Date(),
-    });
-    const bound = line.bind(bindRequest(fresh));
-    bound.catch((error: unknown) => {
-      this.#parts.log.warn({ err: error, sandboxId: id }, "a machine could not be bound");
-      void this.examine(machineId);
-    });
-    // In reach at once: a caller who chose the id connects while the row is being written.
-    this.#live.add({ ...fresh, version: 1 }, line, bound);
-    const [inserted, updated] = await Promise.allSettled([
-      this.#parts.store.insert(fresh, {
-        type: "sandbox.created",
-        data: { warm: true, template: template.name },
-      }),
-      sameLimits(machine.limits, request.limits)
-        ? undefined
-        : this.#parts.runtime.update(machineId, { limits: request.limits }),
-    ]);
-    if (inserted.status === "fulfilled" && updated.status === "fulfilled") {
-      this.#live.refresh(inserted.value);
-      return inserted.value;
-    }
-    const error =
-      inserted.status === "rejected" ? inserted.reason : (updated as PromiseRejectedResult).reason;
-    this.#live.remove(id);
-    await this.#parts.factory
-      .destroy(machineId, "The sandbox could not be made")
-      .catch(() => false);
-    // A row that was not ours to write is somebody's, and stays as it is.
-    if (inserted.status === "fulfilled")
-      await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
-    throw error;
+  async #stopLocked(id: SandboxId, options: { graceMs?: number }): Promise<SandboxRecord> {
+    const row = await this.#moves.need(id, "stopRequested");
+    return row.state === "stopping" ? this.#finishStop(row, options) : row;
   }
 
-  async #createCold(
-    id: SandboxId,
-    request: CreateRequest,
-    template: PreparedTemplate,
-    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
-  ): Promise<SandboxRecord> {
-    const machineId = newMachineId();
-    const fresh = newSandboxRow(request, {
-      ...this.#made(id, template, machineId),
-      state: "creating",
-      startedAt: undefined,
-    });
-    options.onProgress?.({ step: "boot" });
-    // The row is written while the machine is made: a crash in between leaves a row without a machine
-    // or a machine without a row, and the reconciler clears away either.
-    const [inserted, made] = await Promise.allSettled([
-      this.#parts.store.insert(fresh, {
-        type: "sandbox.created",
-        data: { warm: false, template: template.name },
-      }),
-      this.#parts.factory.create(template, request.limits, request.network, {
-        purpose: "sandbox",
-        machineId,
-        ...options,
-      }),
-    ]);
+  async #startLocked(id: SandboxId): Promise<SandboxRecord> {
+    const row = await this.#moves.need(id, "startRequested");
+    if (row.state !== "creating" || row.machineId === undefined) return row;
+    const line = await this.#parts.lines.open(row.machineId);
     try {
-      if (made.status === "rejected") throw made.reason;
-      if (inserted.status === "rejected") throw inserted.reason;
-      return await this.#becomeRunning(inserted.value, made.value.line);
+      await this.#parts.runtime.start(row.machineId);
+      return await this.#reach.enter(row, line);
     } catch (error) {
-      this.#parts.templates.forget(template.name);
-      await this.#parts.factory
-        .destroy(machineId, "The sandbox could not be made")
-        .catch(() => false);
-      if (inserted.status === "fulfilled")
-        await this.#failLocked(id, `It could not be made: ${messageOf(error)}`);
+      await this.#failLocked(id, `It could not be started: ${messageOf(error)}`);
       throw error;
     }
   }
 
-  #made(id: SandboxId, template: PreparedTemplate, machineId: MachineId) {
-    const { runtime, nodeId } = this.#parts;
-    return { id, template: template.name, machineId, runtime: runtime.name, nodeId };
-  }
-
-  async #becomeRunning(row: SandboxRecord, line: MachineLine): Promise<SandboxRecord> {
-    await this.#parts.factory.waitReady(line);
-    const [running] = await Promise.all([
-      this.#moves.need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
-      line.bind(bindRequest(row)),
-    ]);
-    this.#live.add(running, line);
-    this.#live.touch(row.id);
-    return running;
-  }
-
   async #finishStop(row: SandboxRecord, options: { graceMs?: number }): Promise<SandboxRecord> {
-    this.#live.remove(row.id);
+    this.#reach.leave(row.id);
     if (row.machineId !== undefined) {
       await this.#parts.runtime.stop(row.machineId, options);
       await this.#parts.lines.close(
@@ -347,34 +295,45 @@ export class SandboxLifecycle {
 
   async #finishDestroy(row: SandboxRecord): Promise<void> {
     // Those who are connected learn why before their connection breaks.
-    const reason = new InsienError("sandbox_not_found", `Sandbox ${row.id} was destroyed`);
-    this.#live.get(row.id)?.line.declareLost(reason);
-    this.#live.remove(row.id);
+    this.#reach.leave(
+      row.id,
+      new InsienError("sandbox_not_found", `Sandbox ${row.id} was destroyed`),
+    );
     if (row.machineId !== undefined)
       await this.#parts.factory.destroy(row.machineId, "The sandbox was destroyed");
+    await this.#belongings.ended(row);
     await this.#moves.transition(row.id, "destroyed", { endedAt: new Date() });
   }
 
+  /** Of a create that did not succeed; its machine is gone. */
+  async #giveUp(
+    id: SandboxId,
+    error: unknown,
+    { isPrepared }: { isPrepared: boolean },
+  ): Promise<void> {
+    const reason = `It could not be made: ${messageOf(error)}`;
+    if (isPrepared || !isRefusal(error)) return this.#failLocked(id, reason);
+    const row = await this.#moves.ours(id);
+    if (row !== undefined) await this.#belongings.ended(row);
+    await this.#moves.transition(id, "destroyed", { stateReason: reason, endedAt: new Date() });
+  }
+
   async #failLocked(id: SandboxId, reason: string): Promise<void> {
-    const line = this.#live.get(id)?.line;
-    this.#live.remove(id);
     // Those who are connected learn it now; the database may take longer.
-    line?.declareLost(new InsienError("sandbox_failed", `The sandbox failed. ${reason}`));
-    const row = await this.#moves.transition(id, "machineLost", {
-      stateReason: reason,
-      endedAt: new Date(),
+    this.#reach.leave(id, new InsienError("sandbox_failed", `The sandbox failed. ${reason}`));
+    const changes = { stateReason: reason, endedAt: new Date() };
+    const row = await this.#moves.transition(id, "machineLost", changes);
+    if (row?.state !== "failed") return;
+    this.finishFail(id).catch((error: unknown) => {
+      // The reconciler tries again for as long as the row names a machine.
+      const said = { err: error, sandboxId: id };
+      this.#parts.log.warn(said, "what is left of a failed sandbox could not be removed");
     });
-    if (row?.state === "failed" && row.machineId !== undefined) {
-      this.#parts.factory.destroy(row.machineId, reason).catch((error: unknown) => {
-        // The reconciler removes the machines of failed sandboxes.
-        this.#parts.log.warn(
-          { err: error, sandboxId: id },
-          "the machine of a failed sandbox could not be removed",
-        );
-      });
-    }
   }
 }
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
+
+/** The caller's to mend, and nothing that befell the sandbox. */
+const isRefusal = (error: unknown): boolean => error instanceof InsienError && error.status < 500;

@@ -79,6 +79,11 @@ export class SandboxMoves {
     return (await this.move(id, event, changes)).row;
   }
 
+  /** Nothing is left of a failed sandbox but its row. */
+  async cleared(row: SandboxRecord): Promise<void> {
+    await this.#store.transition(row, { machineId: undefined }, { type: "sandbox.cleared" });
+  }
+
   /** As `transition`, for callers to whom a sandbox that does not exist is an error. */
   async need(id: SandboxId, event: SandboxEventName, changes?: Changes): Promise<SandboxRecord> {
     const row = await this.transition(id, event, changes);

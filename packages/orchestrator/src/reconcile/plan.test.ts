@@ -66,6 +66,14 @@ describe("plan()", () => {
     expect(plan(observe({ wanted }))).toEqual([{ type: "finishDestroy", id: sandbox, machineId }]);
   });
 
+  test("clears away what a failed sandbox left, until its row names no machine", () => {
+    const wanted = [{ id: sandbox, state: "failed" as const, machineId }];
+    const finish = [{ type: "finishFail", id: sandbox }];
+    expect(plan(observe({ wanted, machines: [machine()] }))).toEqual(finish);
+    expect(plan(observe({ wanted }))).toEqual(finish);
+    expect(plan(observe({ wanted: [{ ...wanted[0]!, machineId: undefined }] }))).toEqual([]);
+  });
+
   test.each(SANDBOX_STATES)(
     "never leaves the machine of a %s sandbox to be removed as nobody's",
     (state) => {

@@ -27,6 +27,8 @@ export type Action =
   | { type: "finishStop"; id: SandboxId; machineId: MachineId }
   | { type: "finishDestroy"; id: SandboxId; machineId: MachineId | undefined }
   | { type: "fail"; id: SandboxId; reason: string }
+  /** It failed, and its machine or something else of it may still be there. */
+  | { type: "finishFail"; id: SandboxId }
   /** Nobody's machine, made for the pool: take it in, or remove it where the pool does not want it. */
   | { type: "offerToPool"; machine: Machine }
   | { type: "removeMachine"; machineId: MachineId; reason: string };
@@ -82,9 +84,8 @@ function planSandbox(wanted: Wanted, machine: Machine | undefined): Action | und
     case "destroying":
       return { type: "finishDestroy", id, machineId: wanted.machineId };
     case "failed":
-      return machine === undefined
-        ? undefined
-        : { type: "removeMachine", machineId: machine.machineId, reason: "Its sandbox failed" };
+      // Once all is cleared away, the row names no machine.
+      return wanted.machineId === undefined ? undefined : { type: "finishFail", id };
     case "destroyed":
       return machine === undefined
         ? undefined

@@ -146,6 +146,8 @@ export class Reconciler implements AsyncDisposable {
           return await lifecycle.finishStop(action.id);
         case "finishDestroy":
           return await lifecycle.finishDestroy(action.id);
+        case "finishFail":
+          return await lifecycle.finishFail(action.id);
         case "fail": {
           const row = rows.get(action.id);
           if (row !== undefined) await lifecycle.failUnchanged(row, action.reason);
