@@ -83,8 +83,8 @@ export function folderViolations(
         // What lies outside is another package's, or no code at all.
         .filter(([, target]) => target.startsWith(`${source}/`))
         .flatMap(([specifier, resolved]) => {
-          const target = folderWithin(source, resolved);
-          if (target === folder || (target !== undefined && allowed.has(target))) return [];
+          const target = folderWithin(source, resolved) ?? ".";
+          if (target === folder || allowed.has(target)) return [];
           return [`${path} imports ${specifier}: ${folder} may import ${listed(allowed)} only`];
         })
     );

@@ -1,20 +1,18 @@
 /**
- * The orchestrator's process: reads the configuration, chooses a runtime, puts the server together
- * and keeps it until a signal ends it. The only file that names concrete runtimes.
+ * The orchestrator's processes: reads the configuration, chooses a runtime, opens the database, and
+ * hands all of it to the process that was asked for. The only file that names concrete runtimes.
  */
 import { join } from "node:path";
 import { prepareKit } from "@insien/agent/kit";
 import { InsienError, LIMITS } from "@insien/protocol";
-import type { AgentKit, Runtime, Template } from "@insien/runtime";
+import type { AgentKit, Runtime } from "@insien/runtime";
 import { createBubblewrapRuntime } from "@insien/runtime-bubblewrap";
 import { createDockerRuntime } from "@insien/runtime-docker";
-import { type Logger, pino } from "pino";
-import { banner } from "./banner.ts";
+import { pino } from "pino";
 import { type Config, loadConfig } from "./config.ts";
 import { readOrMakeSecret } from "./config/secret-file.ts";
 import { openDatabase } from "./db/index.ts";
-import { removeServerFile, writeServerFile } from "./server-file.ts";
-import { Server } from "./server.ts";
+import { serve } from "./processes/serve.ts";
 
 interface Choice {
   runtime: Runtime;
@@ -59,10 +57,7 @@ async function holdDirectory(dataDirectory: string): Promise<Disposable> {
   }
 }
 
-const templatesOf = (config: Config): [Template] => [
-  { name: "base", image: config.agentImage ?? "insien-base" },
-];
-
+/** Opens what a process needs, in the order in which one depends on another, and closes it after. */
 async function main(): Promise<void> {
   const config = await loadConfig();
   const log = pino({ level: config.logLevel });
@@ -77,53 +72,7 @@ async function main(): Promise<void> {
   );
   const { runtime, reason } = await chooseRuntime(config, kit, nodeId);
   resources.use(runtime);
-  const apiKey =
-    config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
-  const server = resources.use(
-    new Server({ config, database, runtime, templates: templatesOf(config), nodeId, apiKey, log }),
-  );
-  const address = await server.start();
-  await writeServerFile(config.dataDirectory, {
-    pid: process.pid,
-    url: address.url,
-    webSocketUrl: address.url.replace(
-      /^http(.*):\d+$/,
-      `ws$1:${address.webSocketPort ?? address.port}`,
-    ),
-    startedAt: new Date().toISOString(),
-  });
-  const { notes } = await runtime.capabilities();
-  process.stdout.write(
-    banner({
-      address,
-      apiKey: config.apiKey === undefined ? apiKey : "(the API_KEY that was given)",
-      runtime: runtime.name,
-      runtimeReason: reason,
-      database: database.kind,
-      dataDirectory: config.dataDirectory,
-      readyMs: performance.now(),
-      notes,
-    }),
-  );
-  await stopSignal(log);
-  if (config.onStop === "destroy") await server.destroySandboxes();
-  await removeServerFile(config.dataDirectory);
-}
-
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
-function stopSignal(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    for (const name of ["SIGINT", "SIGTERM"] as const) {
-      process.once(name, () => {
-        log.info(
-          { signal: name },
-          "stopping; sandboxes are kept unless INSIEN_ON_STOP says destroy",
-        );
-        process.once(name, () => process.exit(1));
-        resolve();
-      });
-    }
-  });
+  await serve({ config, log, database, runtime, nodeId }, reason);
 }
 
 /** A sentence for what a person can mend, and the whole stack for what only we can. */

@@ -207,6 +207,10 @@ export const LIMITS = {
     256 * KiB,
     "Files up to this travel inside one RPC message; larger ones stream over HTTP.",
   ),
+  sdkLineCharacters: limit(
+    1 * MiB,
+    "A longer line of output is given in pieces: what has no line end must not gather in memory.",
+  ),
   sdkBacklogBytes: limit(
     8 * MiB,
     "Output held for a slow consumer where a socket cannot be paused (browsers).",
@@ -259,6 +263,11 @@ export const LIMITS = {
   ),
   nodeCacheEntries: limit(10_000, "Sandboxes of other orchestrators whose place is remembered."),
 
+  leaseMs: limit(
+    6 * SECOND,
+    "How long work stays with a process that gives no sign of life before another takes it over.",
+  ),
+
   // Keys
   keyCacheMs: limit(
     5 * SECOND,
@@ -280,6 +289,27 @@ export const LIMITS = {
 
   portsPerSandbox: limit(64, "Each may hold a name, and a listening socket of the host."),
   portLinkSecondsMax: limit(30 * 24 * 3600, "A link that should live longer is made anew."),
+  portConnectionsPerSandbox: limit(
+    512,
+    "Requests and WebSockets to its programs at once; half of what its line carries stays for the rest.",
+  ),
+  portIdleConnections: limit(4, "Kept open to one port of a sandbox for the next request."),
+  portIdleMs: limit(
+    4 * SECOND,
+    "How long these are kept: less than the five seconds after which common servers close theirs.",
+  ),
+  portsKeptOpen: limit(64, "Ports of one sandbox to which idle connections are kept at once."),
+  portAnswerMs: limit(
+    2 * MINUTE,
+    "For a program in a sandbox to begin its answer, counted from the last byte of the request.",
+  ),
+  portAnswerHeaderBytes: limit(64 * KiB, "Headers of such an answer."),
+  portCacheMs: limit(
+    2 * SECOND,
+    "How long what another server changed about a port may stay unseen.",
+  ),
+  portCacheEntries: limit(10_000, "Ports and host names remembered, those that do not exist included."),
+  externalPortConnections: limit(256, "Open at once on one external port."),
   volumesPerSandbox: limit(32, "Each is a mount of the machine."),
   volumesPerOwner: limit(1_000, "Each is storage of the host."),
   mainRetriesMax: limit(1_000, "What fails this often will not succeed the next time."),
@@ -289,6 +319,35 @@ export const LIMITS = {
   ),
   buildContextFiles: limit(2_000, "Files of one build context."),
   buildMs: limit(20 * MINUTE, "One build of an image."),
+
+  // Webhooks
+  webhooksPerOwner: limit(20, "Each event of the owner's may become a delivery to each."),
+  webhookPendingDeliveries: limit(
+    10_000,
+    "Of one webhook; one that falls further behind is switched off, and its owner told why.",
+  ),
+  webhookLogDeliveries: limit(10_000, "Finished deliveries of one webhook that can be looked up."),
+  webhookLogMs: limit(7 * 24 * 3600 * SECOND, "How long they can be, at most."),
+  webhookAttemptMs: limit(10 * SECOND, "For a receiver to answer; it may take its time afterwards."),
+  webhookAnswerBytes: limit(
+    16 * KiB,
+    "Of a receiver's answer, which is read past and not kept; its status alone counts.",
+  ),
+  webhookAttempts: limit(7, "Of one delivery: over eight hours with the pauses between them."),
+  webhookRetryMs: limit(5 * SECOND, "Before the second attempt; each further pause is six times it."),
+  webhookRetryMsMax: limit(6 * 3600 * SECOND, "The longest pause between two attempts."),
+  webhookFailures: limit(
+    5,
+    "Deliveries in a row given up before the webhook is switched off: nobody has listened for long.",
+  ),
+  webhookAttemptsAtOnce: limit(
+    4,
+    "To one webhook by one process: a receiver that is slow holds up itself.",
+  ),
+  webhookAttemptsOfOwnerAtOnce: limit(16, "By one process: no owner takes all of those there are."),
+  webhookAttemptsTotalAtOnce: limit(128, "By one process; each holds a socket."),
+  webhookPollMs: limit(1 * SECOND, "Between two looks for events and for deliveries that are due."),
+  webhookEventsAtOnce: limit(1_000, "Events that one statement turns into deliveries."),
 
   // Machines
   machineLogBytes: limit(

@@ -11,9 +11,12 @@ import { connect, openPool, type Connection } from "./connection.ts";
 import { EmbeddedServer } from "./embedded/embedded-server.ts";
 import { eventRows, type EventRows } from "./events.ts";
 import { installationRows, type InstallationRows } from "./installation.ts";
+import { type LeaseRows, leaseRows } from "./leases.ts";
 import { migrate } from "./migrate.ts";
 import { nodeRows, type NodeRows } from "./nodes.ts";
+import { quotaRows, type QuotaRows } from "./quotas.ts";
 import { sandboxRows, type SandboxRows } from "./sandboxes.ts";
+import { volumeRows, type VolumeRows } from "./volumes.ts";
 
 export interface Database extends AsyncDisposable {
   readonly kind: "embedded" | "postgresql";
@@ -22,6 +25,9 @@ export interface Database extends AsyncDisposable {
   readonly apiKeys: ApiKeyRows;
   readonly nodes: NodeRows;
   readonly installation: InstallationRows;
+  readonly leases: LeaseRows;
+  readonly volumes: VolumeRows;
+  readonly quotas: QuotaRows;
   /** Asks the database something; waits for one that restarts. */
   health(): Promise<"ok" | "down">;
   /** For the embedded database: the process that serves it, to be named in `insien doctor` and tests. */
@@ -103,6 +109,9 @@ async function assemble(
     apiKeys: apiKeyRows(connection),
     nodes: nodeRows(connection),
     installation: installationRows(connection),
+    leases: leaseRows(connection),
+    volumes: volumeRows(connection),
+    quotas: quotaRows(connection),
     health: async () => {
       const question = connection.read(() => connection.drizzle.execute(sql`select 1`));
       return question.then(

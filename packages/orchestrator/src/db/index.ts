@@ -1,5 +1,8 @@
 export type { ApiKeyRecord, ApiKeyRows } from "./api-keys.ts";
 export { openDatabase, type Database, type DatabaseOptions } from "./database.ts";
 export type { EventRows, NewEvent } from "./events.ts";
+export type { LeaseRows } from "./leases.ts";
 export type { NodeRows } from "./nodes.ts";
+export type { Admission, OwnerUsage, QuotaLimits, QuotaRows } from "./quotas.ts";
 export type { SandboxChanges, SandboxRecord, SandboxRows } from "./sandboxes.ts";
+export type { MountRecord, MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";

@@ -1,0 +1,55 @@
+/** The server: keeps the doors open until a signal ends it. */
+import { join } from "node:path";
+import type { Template } from "@insien/runtime";
+import { banner } from "../banner.ts";
+import type { Config } from "../config.ts";
+import { readOrMakeSecret } from "../config/secret-file.ts";
+import { removeServerFile, writeServerFile } from "../server-file.ts";
+import { Server } from "../server.ts";
+import type { ProcessParts } from "./process-parts.ts";
+import { stopSignal } from "./stop-signal.ts";
+
+const templatesOf = (config: Config): [Template] => [
+  { name: "base", image: config.agentImage ?? "insien-base" },
+];
+
+export async function serve(parts: ProcessParts, runtimeReason: string): Promise<void> {
+  const { config, log, database, runtime, nodeId } = parts;
+  const apiKey =
+    config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
+  await using server = new Server({
+    config,
+    database,
+    runtime,
+    templates: templatesOf(config),
+    nodeId,
+    apiKey,
+    log,
+  });
+  const address = await server.start();
+  await writeServerFile(config.dataDirectory, {
+    pid: process.pid,
+    url: address.url,
+    webSocketUrl: address.url.replace(
+      /^http(.*):\d+$/,
+      `ws$1:${address.webSocketPort ?? address.port}`,
+    ),
+    startedAt: new Date().toISOString(),
+  });
+  const { notes } = await runtime.capabilities();
+  process.stdout.write(
+    banner({
+      address,
+      apiKey: config.apiKey === undefined ? apiKey : "(the API_KEY that was given)",
+      runtime: runtime.name,
+      runtimeReason,
+      database: database.kind,
+      dataDirectory: config.dataDirectory,
+      readyMs: performance.now(),
+      notes,
+    }),
+  );
+  await stopSignal(log, "stopping; sandboxes are kept unless INSIEN_ON_STOP says destroy");
+  if (config.onStop === "destroy") await server.destroySandboxes();
+  await removeServerFile(config.dataDirectory);
+}
