@@ -5,7 +5,7 @@
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { InsienError } from "@insien/protocol";
+import { InsienError, type QuotaName } from "@insien/protocol";
 import { readOrMakeSecret } from "./config/secret-file.ts";
 import { SECRET_VARIABLES, variables, type Variables } from "./config/variables.ts";
 
@@ -40,6 +40,8 @@ export interface Config {
     /** 0: never. */
     idleTimeoutSeconds: number;
   }>;
+  /** Of owners for whom no administrator set others; sizes in bytes, what is absent is not bounded. */
+  readonly quotas: Readonly<Partial<Record<QuotaName, number>>>;
   readonly publicUrl: string | undefined;
   /** Where other orchestrators on the same database reach this one; from its address when `undefined`. */
   readonly nodeUrl: string | undefined;
@@ -118,6 +120,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
       ttlSeconds: given.INSIEN_DEFAULT_TTL_SECONDS,
       idleTimeoutSeconds: given.INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS,
     }),
+    quotas: quotasFrom(given),
     publicUrl: given.INSIEN_PUBLIC_URL,
     nodeUrl: given.INSIEN_NODE_URL,
     trustProxy: given.INSIEN_TRUST_PROXY,
@@ -125,6 +128,18 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     onStop: given.INSIEN_ON_STOP,
     logLevel: given.INSIEN_LOG_LEVEL,
   });
+}
+
+function quotasFrom(given: Variables): Config["quotas"] {
+  const all: Record<QuotaName, number | undefined> = {
+    sandboxes: given.INSIEN_QUOTA_SANDBOXES,
+    cpu: given.INSIEN_QUOTA_CPU,
+    memory: given.INSIEN_QUOTA_MEMORY,
+    disk: given.INSIEN_QUOTA_DISK,
+    creates_per_minute: given.INSIEN_QUOTA_CREATES_PER_MINUTE,
+  };
+  const bounded = Object.entries(all).filter(([, limit]) => limit !== undefined);
+  return Object.freeze(Object.fromEntries(bounded) as Config["quotas"]);
 }
 
 const DEFAULT_POOL_MAXIMUM = 16;

@@ -3,12 +3,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { Belongings } from "./app/belongings.ts";
+import { boundedRows } from "./app/bounded-rows.ts";
 import { ApiKeys } from "./app/keys.ts";
 import { ExecutionRecord } from "./app/execution-record.ts";
 import { LiveSandboxes } from "./app/live-sandboxes.ts";
 import { MachineFactory } from "./app/machine-factory.ts";
 import { MachinePool } from "./app/machine-pool.ts";
 import { NodeDirectory } from "./app/node-directory.ts";
+import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
 import { SandboxService } from "./app/sandbox-service.ts";
 import { TemplateCatalog } from "./app/template-catalog.ts";
@@ -53,6 +55,7 @@ export class Server implements AsyncDisposable {
   readonly #reconciler: Reconciler;
   readonly #keys: ApiKeys;
   readonly #nodes: NodeDirectory;
+  readonly #quotas: OwnerQuotas;
   #pooled: PreparedTemplate | undefined;
   #http: HttpServer | undefined;
   #expiry: Expiry | undefined;
@@ -60,7 +63,8 @@ export class Server implements AsyncDisposable {
   constructor(parts: ServerParts) {
     this.#parts = parts;
     const { config, database, runtime, nodeId, log } = parts;
-    const store = database.sandboxes;
+    this.#quotas = new OwnerQuotas(database.quotas, config.quotas);
+    const store = boundedRows(database.sandboxes, this.#quotas);
     this.#keys = new ApiKeys(database.apiKeys, { nodeId, log });
     this.#lines = new LineServer({
       dataDirectory: config.dataDirectory,
@@ -133,6 +137,7 @@ export class Server implements AsyncDisposable {
         sandboxes,
         keys: this.#keys,
         nodes: this.#nodes,
+        quotas: this.#quotas,
         health: async () => ({ database: await database.health(), runtime: runtime.name }),
       },
       logger: log,

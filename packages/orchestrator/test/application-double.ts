@@ -16,12 +16,15 @@ import type {
   Sandbox,
 } from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
+import type { Quotas } from "../src/app/quotas.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 
 export const OWNER: Principal = { keyId: "key1", ownerId: "owner1", admin: true };
 export const STRANGER: Principal = { keyId: "key2", ownerId: "owner2", admin: false };
 export const OWNER_KEY = "insien_owner_5ecret";
 export const STRANGER_KEY = "insien_stranger_5ecret";
+
+const NOTHING_USED = { sandboxes: 0, cpu: 0, memory: 0, disk: 0, creates_per_minute: 0 };
 
 /** The application in memory: enough of its promises for the doors to be tested against. */
 export class ApplicationDouble implements Application {
@@ -59,6 +62,14 @@ export class ApplicationDouble implements Application {
       const found = [...this.#keys].find(([, { view }]) => view.id === id);
       return found !== undefined && this.#keys.delete(found[0]);
     },
+  };
+
+  /** Nothing is bounded, and nothing counted. */
+  readonly quotas: Quotas = {
+    own: async ({ ownerId }) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
+    get: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
+    set: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
+    clear: async () => false,
   };
 
   /** `place` is where every sandbox is said to be; `undefined`: here. */

@@ -277,10 +277,16 @@ export const LIMITS = {
     10_000,
     "Known and unknown keys remembered; made-up keys cannot grow it further.",
   ),
+  quotaCacheMs: limit(
+    5 * SECOND,
+    "How long a change of an owner's quotas may stay unseen by another orchestrator.",
+  ),
+  quotaCacheEntries: limit(10_000, "Owners whose quotas are remembered."),
   keyUseWriteMs: limit(30 * SECOND, "Between writes of the keys' last use."),
 
   // Sandboxes
   createMs: limit(5 * MINUTE, "A create, image pull included."),
+  stopGraceMsMax: limit(MINUTE, "What a stop may leave programs to end by themselves."),
   ttlSecondsMax: limit(
     30 * 24 * 3600,
     "A sandbox that should live longer is extended from time to time.",
@@ -313,6 +319,25 @@ export const LIMITS = {
   volumesPerSandbox: limit(32, "Each is a mount of the machine."),
   volumesPerOwner: limit(1_000, "Each is storage of the host."),
   mainRetriesMax: limit(1_000, "What fails this often will not succeed the next time."),
+  mainRestartFirstMs: limit(
+    100,
+    "Before the main command's first start over; it doubles with each failure that follows.",
+  ),
+  mainRestartPauseMs: limit(
+    30 * SECOND,
+    "The longest such pause: what waits for a database comes up soon after it.",
+  ),
+  mainSteadyMs: limit(
+    10 * SECOND,
+    "A run of the main command that lasted this long makes the next pause the shortest again.",
+  ),
+  mainGraceMsMax: limit(10 * MINUTE, "What a main command may ask for to end in peace."),
+  mainLogBytes: limit(4 * MiB, "Of the main command's output that can still be read."),
+  mainLogLineBytes: limit(64 * KiB, "Of one line of its log; longer ones come in pieces."),
+  mainLogQuietMs: limit(
+    250,
+    "An unfinished line is shown to who follows once nothing came for this long: a prompt, progress.",
+  ),
   buildContextBytes: limit(
     16 * MiB,
     "It travels in one request; larger things are fetched by the build.",

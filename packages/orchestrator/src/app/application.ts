@@ -14,6 +14,7 @@ import type {
 } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
 import type { Principal } from "./principal.ts";
+import type { Quotas } from "./quotas.ts";
 
 export interface Sandbox {
   id: SandboxId;
@@ -140,6 +141,7 @@ export interface Application {
   sandboxes: Sandboxes;
   keys: Keys;
   nodes: Nodes;
+  quotas: Quotas;
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }

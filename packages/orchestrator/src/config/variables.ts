@@ -34,6 +34,13 @@ const memory = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const size = z.string().transform((text, context) => {
+  const bytes = parseMemory(text);
+  if (bytes !== undefined && Number.isSafeInteger(bytes)) return bytes;
+  context.addIssue("must be a size such as 16g");
+  return z.NEVER;
+});
+
 const flag = z
   .string()
   .regex(/^(1|0|true|false)$/, "must be 1 or 0")
@@ -120,6 +127,16 @@ const shape = {
   INSIEN_DEFAULT_TTL_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("0"),
   /** A program that forgot its sandbox should not keep the memory for ever. */
   INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS: whole(0, 30 * DAY_SECONDS).prefault("3600"),
+  /** What one owner may have at once, and make in a minute; absent: no bound. */
+  INSIEN_QUOTA_SANDBOXES: whole(0, 1_000_000).optional(),
+  INSIEN_QUOTA_CPU: z
+    .string()
+    .regex(/^\d{1,6}(\.\d{1,3})?$/, "must be a number of cores such as 16 or 2.5")
+    .transform(Number)
+    .optional(),
+  INSIEN_QUOTA_MEMORY: size.optional(),
+  INSIEN_QUOTA_DISK: size.optional(),
+  INSIEN_QUOTA_CREATES_PER_MINUTE: whole(0, 1_000_000).optional(),
   INSIEN_PUBLIC_URL: webUrl.optional(),
   /** Where the other orchestrators on the same database reach this one. */
   INSIEN_NODE_URL: origin.optional(),

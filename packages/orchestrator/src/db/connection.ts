@@ -6,6 +6,12 @@ import { InsienError, LIMITS } from "@insien/protocol";
 import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import pg from "pg";
 
+/** What a connection and a transaction of it have in common. */
+export type Statements = Pick<
+  NodePgDatabase,
+  "$with" | "with" | "select" | "insert" | "update" | "delete" | "execute"
+>;
+
 export interface Connection {
   readonly drizzle: NodePgDatabase;
   readonly pool: pg.Pool;

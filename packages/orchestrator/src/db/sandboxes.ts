@@ -1,8 +1,9 @@
 import { LIMITS, type MachineId, type SandboxId, type SandboxState } from "@insien/protocol";
 import { and, asc, desc, eq, isNotNull, lt, ne, or, sql, type SQL } from "drizzle-orm";
-import type { Connection } from "./connection.ts";
+import type { Connection, Statements } from "./connection.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import type { NewEvent } from "./events.ts";
+import { admitted, type Admission } from "./quotas.ts";
 import { placeholders, withNulls, withoutNulls, type Absent } from "./records.ts";
 import { sandboxEvents, sandboxes } from "./schema.ts";
 
@@ -39,8 +40,15 @@ export interface DueSandbox extends SandboxRecord {
 }
 
 export interface SandboxRows {
-  /** Stores a new sandbox (its version becomes 1) and its first event, in one round trip. */
-  insert(sandbox: Omit<SandboxRecord, "version">, event: NewEvent): Promise<SandboxRecord>;
+  /**
+   * Stores a new sandbox (its version becomes 1) and its first event, in one round trip. With `admit`
+   * nothing is stored when it throws, and no other admission of the owner's runs beside.
+   */
+  insert(
+    sandbox: Omit<SandboxRecord, "version">,
+    event: NewEvent,
+    admit?: Admission,
+  ): Promise<SandboxRecord>;
   get(id: SandboxId): Promise<SandboxRecord | undefined>;
   /**
    * Newest first; destroyed ones only when asked for by `state`. Throws `invalid_request` for a
@@ -53,12 +61,13 @@ export interface SandboxRows {
   /**
    * Changes a sandbox and appends the event that tells of it, in one round trip. Gives the sandbox
    * as it is then, or `undefined` when someone else changed it since `sandbox` was read: read again
-   * and decide anew.
+   * and decide anew. `admit` as for `insert`.
    */
   transition(
     sandbox: SandboxRecord,
     changes: SandboxChanges,
     event: NewEvent,
+    admit?: Admission,
   ): Promise<SandboxRecord | undefined>;
   /** Notes activity of many sandboxes at once. Moves times forward only and changes no version. */
   touch(activity: ReadonlyMap<SandboxId, Date>): Promise<void>;
@@ -120,15 +129,24 @@ function writers(connection: Connection): Pick<SandboxRows, "insert" | "transiti
   const touch = prepareTouch(connection);
   const { write, read } = connection;
   return {
-    insert: async (sandbox, event) => {
+    insert: async (sandbox, event, admit) => {
       const record = { ...sandbox, version: 1 };
-      await write(() => insert.execute({ ...toRow(record), ...eventValues(event) }));
+      const values = { ...toRow(record), ...eventValues(event) };
+      await (admit === undefined
+        ? write(() => insert.execute(values))
+        : admitted(connection, sandbox.ownerId, admit, (within) =>
+            prepareInsert({ drizzle: within }).execute(values),
+          ));
       return record;
     },
-    transition: async (sandbox, changes, event) => {
+    transition: async (sandbox, changes, event, admit) => {
       const record = { ...sandbox, ...changes, version: sandbox.version + 1 };
       const values = { ...toRow(record), ...eventValues(event), expectedVersion: sandbox.version };
-      const done = await write(() => transition.execute(values));
+      const done = await (admit === undefined
+        ? write(() => transition.execute(values))
+        : admitted(connection, sandbox.ownerId, admit, (within) =>
+            prepareTransition({ drizzle: within }).execute(values),
+          ));
       return done.length === 0 ? undefined : record;
     },
     touch: async (activity) => {
@@ -153,7 +171,7 @@ const eventValues = (event: NewEvent): Record<string, unknown> => ({
   eventData: event.data ?? {},
 });
 
-function prepareInsert({ drizzle }: Connection) {
+function prepareInsert({ drizzle }: { drizzle: Statements }) {
   const inserted = drizzle
     .$with("inserted")
     .as(drizzle.insert(sandboxes).values(placeholders(sandboxes)).returning({ id: sandboxes.id }));
@@ -165,7 +183,7 @@ function prepareInsert({ drizzle }: Connection) {
     .prepare("sandbox_insert");
 }
 
-function prepareTransition({ drizzle }: Connection) {
+function prepareTransition({ drizzle }: { drizzle: Statements }) {
   const updated = drizzle.$with("updated").as(
     drizzle
       .update(sandboxes)

@@ -21,6 +21,7 @@ import { addExecRoutes } from "./routes/exec.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addKeyRoutes } from "./routes/keys.ts";
+import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
 
@@ -118,6 +119,7 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addExecRoutes(routes, door);
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
+    addQuotaRoutes(routes, door);
     addSeedRoutes(routes, door);
     addAgentRoutes(routes);
     addDocsRoutes(routes);
