@@ -3,6 +3,7 @@
  * frozen. Nothing else reads the environment.
  */
 import { chmod, mkdir, readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { InsienError, type QuotaName } from "@insien/protocol";
@@ -45,11 +46,35 @@ export interface Config {
   readonly publicUrl: string | undefined;
   /** Where other orchestrators on the same database reach this one; from its address when `undefined`. */
   readonly nodeUrl: string | undefined;
+  /** Host names under it lead to ports of sandboxes. */
+  readonly domain: string;
+  /** Ports of this host that may be led to a sandbox's; `undefined`: none. */
+  readonly externalPorts: { readonly first: number; readonly last: number } | undefined;
   readonly trustProxy: boolean;
+  /** Webhooks may be sent to this host and its networks. */
+  readonly webhookAllowPrivate: boolean;
   /** Pages that may call from a browser; `undefined`: any that has a key. */
   readonly corsOrigins: readonly string[] | undefined;
   /** What an orderly stop does with the sandboxes. */
   readonly onStop: "keep" | "destroy";
+  readonly monitor: Readonly<{
+    /** Where it runs: in the server, or only in processes of its own. */
+    place: "inside" | "apart";
+    intervalMs: number;
+    /** Of the rows of one minute each; those as measured are kept for LIMITS.usageRawMs. */
+    retentionMs: number;
+    /** Of a sandbox's memory limit, from 0 to 1. */
+    memoryHigh: number;
+    diskHighBytes: number;
+  }>;
+  readonly worker: Readonly<{
+    place: "inside" | "apart";
+    intervalMs: number;
+    /** How long what is over stays readable: ended sandboxes, their events, deliveries. */
+    recordRetentionMs: number;
+    /** How long an image that was built here is kept for the next build. */
+    imageRetentionMs: number;
+  }>;
   readonly logLevel: Variables["INSIEN_LOG_LEVEL"];
 }
 
@@ -123,9 +148,25 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     quotas: quotasFrom(given),
     publicUrl: given.INSIEN_PUBLIC_URL,
     nodeUrl: given.INSIEN_NODE_URL,
+    domain: given.INSIEN_DOMAIN ?? domainOf(given.INSIEN_PUBLIC_URL),
+    externalPorts: given.INSIEN_EXTERNAL_PORTS,
     trustProxy: given.INSIEN_TRUST_PROXY,
+    webhookAllowPrivate: given.INSIEN_WEBHOOK_ALLOW_PRIVATE,
     corsOrigins: given.INSIEN_CORS_ORIGINS,
     onStop: given.INSIEN_ON_STOP,
+    monitor: Object.freeze({
+      place: given.INSIEN_MONITOR,
+      intervalMs: given.INSIEN_MONITOR_INTERVAL_SECONDS * 1000,
+      retentionMs: given.INSIEN_METRICS_RETENTION_HOURS * HOUR_MS,
+      memoryHigh: given.INSIEN_MEMORY_HIGH_PERCENT / 100,
+      diskHighBytes: given.INSIEN_DISK_HIGH,
+    }),
+    worker: Object.freeze({
+      place: given.INSIEN_WORKER,
+      intervalMs: given.INSIEN_WORKER_INTERVAL_SECONDS * 1000,
+      recordRetentionMs: given.INSIEN_RECORD_RETENTION_HOURS * HOUR_MS,
+      imageRetentionMs: given.INSIEN_IMAGE_RETENTION_HOURS * HOUR_MS,
+    }),
     logLevel: given.INSIEN_LOG_LEVEL,
   });
 }
@@ -142,7 +183,14 @@ function quotasFrom(given: Variables): Config["quotas"] {
   return Object.freeze(Object.fromEntries(bounded) as Config["quotas"]);
 }
 
+/** Names under the public host, where it has one; browsers take names under localhost for this host. */
+function domainOf(publicUrl: string | undefined): string {
+  const host = publicUrl === undefined ? "localhost" : new URL(publicUrl).hostname;
+  return isIP(host.replace(/^\[|\]$/g, "")) === 0 ? host : "localhost";
+}
+
 const DEFAULT_POOL_MAXIMUM = 16;
+const HOUR_MS = 3600 * 1000;
 const HIDDEN = "(secret)";
 
 /** The configuration for a log: everything but its secrets. */

@@ -12,6 +12,7 @@ import { pino } from "pino";
 import { type Config, loadConfig } from "./config.ts";
 import { readOrMakeSecret } from "./config/secret-file.ts";
 import { openDatabase } from "./db/index.ts";
+import { monitor } from "./processes/monitor.ts";
 import { serve } from "./processes/serve.ts";
 
 interface Choice {
@@ -57,13 +58,38 @@ async function holdDirectory(dataDirectory: string): Promise<Disposable> {
   }
 }
 
+/** What there is to be asked for: the server, or work that it otherwise does itself. */
+const COMMANDS = ["serve", "monitor"] as const;
+type CommandName = (typeof COMMANDS)[number];
+
+function commandOf(text = "serve"): CommandName {
+  const command = COMMANDS.find((name) => name === text);
+  if (command !== undefined) return command;
+  throw new InsienError(
+    "invalid_request",
+    `There is no command ${text}: it must be one of ${COMMANDS.join(", ")}`,
+  );
+}
+
+/** Only PostgreSQL lets a second process in. */
+function needSharedDatabase(command: CommandName, config: Config): void {
+  if (config.databaseUrl !== undefined) return;
+  throw new InsienError(
+    "conflict",
+    `The embedded database belongs to the server's process, which does the ${command}'s work ` +
+      `itself. To run the ${command} apart, give both a PostgreSQL in DATABASE_URL.`,
+  );
+}
+
 /** Opens what a process needs, in the order in which one depends on another, and closes it after. */
-async function main(): Promise<void> {
+async function main(command: CommandName): Promise<void> {
   const config = await loadConfig();
   const log = pino({ level: config.logLevel });
   await using resources = new AsyncDisposableStack();
   // The embedded database is open in one process at a time, which settles it; others are shared.
-  if (config.databaseUrl !== undefined) resources.use(await holdDirectory(config.dataDirectory));
+  if (command !== "serve") needSharedDatabase(command, config);
+  else if (config.databaseUrl !== undefined)
+    resources.use(await holdDirectory(config.dataDirectory));
   const kit = await prepareKit({ directory: config.dataDirectory });
   // A node is a data directory: its machines carry its id, and no other node touches them.
   const nodeId = await readOrMakeSecret(join(config.dataDirectory, "node-id"));
@@ -72,7 +98,9 @@ async function main(): Promise<void> {
   );
   const { runtime, reason } = await chooseRuntime(config, kit, nodeId);
   resources.use(runtime);
-  await serve({ config, log, database, runtime, nodeId }, reason);
+  const parts = { config, log, database, runtime, nodeId };
+  if (command === "serve") await serve(parts, reason);
+  else await monitor(parts);
 }
 
 /** A sentence for what a person can mend, and the whole stack for what only we can. */
@@ -86,7 +114,7 @@ function reasonOf(error: unknown): string {
 }
 
 try {
-  await main();
+  await main(commandOf(process.argv[2]));
   process.exit(0);
 } catch (error) {
   process.stderr.write(`Insien could not start.\n${reasonOf(error)}\n`);

@@ -263,6 +263,31 @@ export const LIMITS = {
   ),
   nodeCacheEntries: limit(10_000, "Sandboxes of other orchestrators whose place is remembered."),
 
+  // Monitor
+  usageRawMs: limit(
+    60 * MINUTE,
+    "How long measurements are kept as they are; older ones are kept by the minute.",
+  ),
+  usagePoints: limit(1_000, "Samples in one answer; a longer range has longer steps."),
+  usageDiskMs: limit(1 * MINUTE, "Between two measurements of disks, which walk every file."),
+  usageMeasureMs: limit(30 * SECOND, "For the runtime to measure all machines of a node once."),
+  usagePurgeRows: limit(
+    10_000,
+    "Old measurements removed by one statement, so that it holds its locks briefly.",
+  ),
+  usageCatchUpMinutes: limit(
+    120,
+    "Minutes rolled up in one round after a pause; more than measurements are kept for.",
+  ),
+  metricsSandboxes: limit(
+    1_000,
+    "Sandboxes with series of their own at /metrics; how many were left out is a series too.",
+  ),
+  hostDiskFreePercent: limit(
+    10,
+    "Less free space than this on the data directory's disk is warned of.",
+  ),
+
   leaseMs: limit(
     6 * SECOND,
     "How long work stays with a process that gives no sign of life before another takes it over.",
@@ -314,7 +339,10 @@ export const LIMITS = {
     2 * SECOND,
     "How long what another server changed about a port may stay unseen.",
   ),
-  portCacheEntries: limit(10_000, "Ports and host names remembered, those that do not exist included."),
+  portCacheEntries: limit(
+    10_000,
+    "Ports and host names remembered, those that do not exist included.",
+  ),
   externalPortConnections: limit(256, "Open at once on one external port."),
   volumesPerSandbox: limit(32, "Each is a mount of the machine."),
   volumesPerOwner: limit(1_000, "Each is storage of the host."),
@@ -353,13 +381,19 @@ export const LIMITS = {
   ),
   webhookLogDeliveries: limit(10_000, "Finished deliveries of one webhook that can be looked up."),
   webhookLogMs: limit(7 * 24 * 3600 * SECOND, "How long they can be, at most."),
-  webhookAttemptMs: limit(10 * SECOND, "For a receiver to answer; it may take its time afterwards."),
+  webhookAttemptMs: limit(
+    10 * SECOND,
+    "For a receiver to answer; it may take its time afterwards.",
+  ),
   webhookAnswerBytes: limit(
     16 * KiB,
     "Of a receiver's answer, which is read past and not kept; its status alone counts.",
   ),
   webhookAttempts: limit(7, "Of one delivery: over eight hours with the pauses between them."),
-  webhookRetryMs: limit(5 * SECOND, "Before the second attempt; each further pause is six times it."),
+  webhookRetryMs: limit(
+    5 * SECOND,
+    "Before the second attempt; each further pause is six times it.",
+  ),
   webhookRetryMsMax: limit(6 * 3600 * SECOND, "The longest pause between two attempts."),
   webhookFailures: limit(
     5,
@@ -380,6 +414,10 @@ export const LIMITS = {
     "What a machine's first process prints, kept for the reason of its end.",
   ),
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
+  machineImageLayers: limit(
+    96,
+    "Each new set of volumes adds one; overlay file systems take some 125, so past this they become one.",
+  ),
   machineEndMs: limit(5 * SECOND, "For a machine's last processes to be gone after SIGKILL."),
   machineOpenFiles: limit(
     16 * KiB,

@@ -41,6 +41,13 @@ const size = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const diskSize = z.string().transform((text, context) => {
+  const bytes = parseMemory(text);
+  if (bytes !== undefined && bytes > 0) return bytes;
+  context.addIssue("must be a size, such as 500m or 8g");
+  return z.NEVER;
+});
+
 const flag = z
   .string()
   .regex(/^(1|0|true|false)$/, "must be 1 or 0")
@@ -75,6 +82,27 @@ const origin = z
     (text) => /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text,
     "must be like http://10.0.0.5:3000, with nothing after it",
   );
+
+const domain = z
+  .string()
+  .transform((text) => text.toLowerCase())
+  .refine(
+    (text) =>
+      text.length <= 200 &&
+      text.split(".").every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) &&
+      !/^[\d.]+$/.test(text),
+    "must be a domain such as sandboxes.example.com",
+  );
+
+/** `undefined`: none. */
+const portRange = z.string().transform((text, context) => {
+  if (text === "none") return undefined;
+  const [, firstText, lastText] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
+  const [first, last] = [Number(firstText), Number(lastText)];
+  if (first >= 1 && first <= last && last <= 65_535) return { first, last };
+  context.addIssue("must be a range such as 20000-29999, or none");
+  return z.NEVER;
+});
 
 /** A URL as PostgreSQL has them: the host may be left out, even after a user. */
 const databaseUrl = z
@@ -140,9 +168,26 @@ const shape = {
   INSIEN_PUBLIC_URL: webUrl.optional(),
   /** Where the other orchestrators on the same database reach this one. */
   INSIEN_NODE_URL: origin.optional(),
+  /** `8080-<sandbox id>.<domain>` leads to port 8080 of the sandbox. */
+  INSIEN_DOMAIN: domain.optional(),
+  /** Ports of this host that may be led to a sandbox's. */
+  INSIEN_EXTERNAL_PORTS: portRange.prefault("1024-65535"),
+  /** Webhooks may then be sent to this host and its networks, whoever made them. */
+  INSIEN_WEBHOOK_ALLOW_PRIVATE: flag.prefault("0"),
   INSIEN_TRUST_PROXY: flag.prefault("0"),
   INSIEN_CORS_ORIGINS: origins.optional(),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),
+  /** `apart`: only processes of their own do it, `main.ts monitor` and `main.ts worker`. */
+  INSIEN_MONITOR: oneOf("inside", "apart").default("inside"),
+  INSIEN_WORKER: oneOf("inside", "apart").default("inside"),
+  INSIEN_MONITOR_INTERVAL_SECONDS: whole(1, 30).prefault("5"),
+  INSIEN_METRICS_RETENTION_HOURS: whole(1, 365 * 24).prefault("168"),
+  INSIEN_MEMORY_HIGH_PERCENT: whole(1, 100).prefault("90"),
+  /** Files of one sandbox; a bound that is told, not one that is kept to. */
+  INSIEN_DISK_HIGH: diskSize.prefault("8g"),
+  INSIEN_WORKER_INTERVAL_SECONDS: whole(5, DAY_SECONDS).prefault("60"),
+  INSIEN_RECORD_RETENTION_HOURS: whole(1, 10 * 365 * 24).prefault("168"),
+  INSIEN_IMAGE_RETENTION_HOURS: whole(0, 365 * 24).prefault("24"),
   INSIEN_LOG_LEVEL: oneOf("fatal", "error", "warn", "info", "debug", "trace", "silent").default(
     "info",
   ),

@@ -15,7 +15,12 @@ import { type LeaseRows, leaseRows } from "./leases.ts";
 import { migrate } from "./migrate.ts";
 import { nodeRows, type NodeRows } from "./nodes.ts";
 import { quotaRows, type QuotaRows } from "./quotas.ts";
+import { type SandboxPortRows, sandboxPortRows } from "./sandbox-ports.ts";
+import { deliveryRows, type DeliveryRows } from "./webhook-deliveries.ts";
+import { webhookQueue, type WebhookQueue } from "./webhook-queue.ts";
+import { webhookRows, type WebhookRows } from "./webhooks.ts";
 import { sandboxRows, type SandboxRows } from "./sandboxes.ts";
+import { usageRows, type UsageRows } from "./usage.ts";
 import { volumeRows, type VolumeRows } from "./volumes.ts";
 
 export interface Database extends AsyncDisposable {
@@ -25,9 +30,14 @@ export interface Database extends AsyncDisposable {
   readonly apiKeys: ApiKeyRows;
   readonly nodes: NodeRows;
   readonly installation: InstallationRows;
+  readonly webhooks: WebhookRows;
+  readonly webhookDeliveries: DeliveryRows;
+  readonly webhookQueue: WebhookQueue;
   readonly leases: LeaseRows;
+  readonly usage: UsageRows;
   readonly volumes: VolumeRows;
   readonly quotas: QuotaRows;
+  readonly sandboxPorts: SandboxPortRows;
   /** Asks the database something; waits for one that restarts. */
   health(): Promise<"ok" | "down">;
   /** For the embedded database: the process that serves it, to be named in `insien doctor` and tests. */
@@ -109,9 +119,14 @@ async function assemble(
     apiKeys: apiKeyRows(connection),
     nodes: nodeRows(connection),
     installation: installationRows(connection),
+    webhooks: webhookRows(connection),
+    webhookDeliveries: deliveryRows(connection),
+    webhookQueue: webhookQueue(connection),
     leases: leaseRows(connection),
+    usage: usageRows(connection),
     volumes: volumeRows(connection),
     quotas: quotaRows(connection),
+    sandboxPorts: sandboxPortRows(connection),
     health: async () => {
       const question = connection.read(() => connection.drizzle.execute(sql`select 1`));
       return question.then(

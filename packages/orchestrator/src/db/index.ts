@@ -4,5 +4,16 @@ export type { EventRows, NewEvent } from "./events.ts";
 export type { LeaseRows } from "./leases.ts";
 export type { NodeRows } from "./nodes.ts";
 export type { Admission, OwnerUsage, QuotaLimits, QuotaRows } from "./quotas.ts";
+export type { SandboxPortRecord, SandboxPortRows } from "./sandbox-ports.ts";
+export type { DeliveryQuery, DeliveryRecord, DeliveryRows } from "./webhook-deliveries.ts";
+export type {
+  AttemptOutcome,
+  Busy,
+  ClaimedDelivery,
+  EventRange,
+  WebhookQueue,
+} from "./webhook-queue.ts";
+export type { WebhookChanges, WebhookRecord, WebhookRows } from "./webhooks.ts";
 export type { SandboxChanges, SandboxRecord, SandboxRows } from "./sandboxes.ts";
 export type { MountRecord, MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";
+export type { MeteredSandbox, Usage, UsageRows, UsageSample } from "./usage.ts";

@@ -6,6 +6,7 @@ import type { Config } from "../config.ts";
 import { readOrMakeSecret } from "../config/secret-file.ts";
 import { removeServerFile, writeServerFile } from "../server-file.ts";
 import { Server } from "../server.ts";
+import { startMonitor } from "./monitor.ts";
 import type { ProcessParts } from "./process-parts.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -36,6 +37,7 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
     ),
     startedAt: new Date().toISOString(),
   });
+  await using _monitor = config.monitor.place === "inside" ? startMonitor(parts) : undefined;
   const { notes } = await runtime.capabilities();
   process.stdout.write(
     banner({

@@ -21,7 +21,7 @@ export const usageSamples = pgTable(
       .$type<SandboxId>()
       .notNull()
       .references(() => sandboxes.id, { onDelete: "cascade" }),
-    /** What one row stands for; its end is `at`. */
+    /** What one row stands for, its end being `at`; 0 for a row as it was measured. */
     stepSeconds: integer("step_seconds").notNull(),
     at: instant("at").notNull(),
     cpuCores: doublePrecision("cpu_cores").notNull(),

@@ -1,0 +1,28 @@
+/** The monitor: inside the server, or as a process of its own beside it. */
+import { newId } from "@insien/protocol";
+import { Monitor } from "../monitor/monitor.ts";
+import type { ProcessParts } from "./process-parts.ts";
+import { stopSignal } from "./stop-signal.ts";
+
+/** Of this process; several on one database tell each other apart by it. */
+export const holderOf = (what: string): string => `${what} ${process.pid} ${newId()}`;
+
+export function startMonitor(parts: ProcessParts): Monitor {
+  const { config, database, runtime, nodeId, log } = parts;
+  return new Monitor({
+    ...config.monitor,
+    dataDirectory: config.dataDirectory,
+    database,
+    runtime,
+    nodeId,
+    holder: holderOf("monitor"),
+    log,
+  });
+}
+
+export async function monitor(parts: ProcessParts): Promise<void> {
+  const { log, runtime, nodeId } = parts;
+  await using _monitor = startMonitor(parts);
+  process.stdout.write(`Monitor of node ${nodeId.slice(0, 8)}, on ${runtime.name}\n`);
+  await stopSignal(log, "the monitor stops");
+}
