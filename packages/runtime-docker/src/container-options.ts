@@ -3,6 +3,7 @@ import { AGENT_ENVIRONMENT, LIMITS, MACHINE_PATHS } from "@insien/protocol";
 import type { AgentKit, MachineLimits, MachineSpec } from "@insien/runtime";
 import type Docker from "dockerode";
 import { containerName, labelsOf } from "./machine-labels.ts";
+import { volumeMount } from "./volume-names.ts";
 
 /**
  * What the agent needs, as root without any other privilege, to own files and start commands as
@@ -20,6 +21,8 @@ export interface ContainerOptions {
   /** Leaves out no-new-privileges, without which `sudo` cannot become root. */
   allowSudo: boolean;
   createdAt: Date;
+  /** Of a machine whose root is read-only: what makes its user's home writable. */
+  homeMount?: Docker.MountSettings | undefined;
 }
 
 /** The id of the image that a fingerprint was made from. */
@@ -40,6 +43,26 @@ export function limitOptions(limits: MachineLimits) {
 function readOnly(source: string, target: string): Docker.MountSettings {
   const BindOptions = { Propagation: "rprivate" } as const;
   return { Type: "bind", Source: source, Target: target, ReadOnly: true, BindOptions };
+}
+
+/** Of the machine's memory: what /tmp holds counts as such. */
+const TEMPORARY_PART = 0.5;
+
+function readOnlyRootOptions(limits: MachineLimits): Docker.HostConfig {
+  const size = Math.floor(limits.memoryBytes * TEMPORARY_PART);
+  return {
+    ReadonlyRootfs: true,
+    Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,mode=1777,size=${size}` },
+  };
+}
+
+/** `all`, how many, or which. */
+function gpuRequest(gpu: string): Docker.DeviceRequest {
+  const which = { Driver: "nvidia", Capabilities: [["gpu"]] };
+  if (gpu === "all") return { ...which, Count: -1 };
+  return /^\d+$/.test(gpu)
+    ? { ...which, Count: Number(gpu) }
+    : { ...which, DeviceIDs: gpu.split(",") };
 }
 
 function environmentOf(spec: MachineSpec, kit: AgentKit): string[] {
@@ -68,7 +91,11 @@ function hostConfig(spec: MachineSpec, options: ContainerOptions): Docker.HostCo
     Mounts: [
       readOnly(options.kit.directory, MACHINE_PATHS.kit),
       readOnly(spec.lineDirectory, MACHINE_PATHS.line),
+      ...(spec.volumes ?? []).map((mount) => volumeMount(options.ownerId, mount)),
+      ...(options.homeMount === undefined ? [] : [options.homeMount]),
     ],
+    ...(spec.readOnlyRoot === true ? readOnlyRootOptions(spec.limits) : {}),
+    ...(spec.gpu === undefined ? {} : { DeviceRequests: [gpuRequest(spec.gpu)] }),
     // Counts as the machine's memory, so it needs no tighter bound than a share of that.
     ShmSize: Math.floor(spec.limits.memoryBytes / 2),
     LogConfig: {

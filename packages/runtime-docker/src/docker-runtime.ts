@@ -13,6 +13,8 @@ import type {
   Runtime,
   RuntimeCapabilities,
   Template,
+  VolumeMount,
+  VolumeStore,
 } from "@insien/runtime";
 import type Docker from "dockerode";
 import { containerOptions, fingerprintOf, limitOptions } from "./container-options.ts";
@@ -20,10 +22,13 @@ import { Engine, engineWords, isConflict, isNotFound } from "./engine.ts";
 import { containerEnds } from "./engine-events.ts";
 import { BASE_IMAGE, ImageBuilder } from "./image-builder.ts";
 import { ImageStore } from "./image-store.ts";
-import { containerName, LABELS, networkName, stoppedName } from "./machine-labels.ts";
+import { MachineContainers } from "./machine-containers.ts";
+import { MachineHomes } from "./machine-home.ts";
 import { exitReasonOf, machineOf } from "./machine-view.ts";
 import { NetworkGuard } from "./network-guard.ts";
+import { remount } from "./remount.ts";
 import { parseSubnetRange } from "./subnets.ts";
+import { VolumeShelf } from "./volume-store.ts";
 
 export interface DockerRuntimeOptions {
   /** Only machines of this owner are seen or touched. */
@@ -41,6 +46,8 @@ export interface DockerRuntimeOptions {
 
 /** Enough to hold an error and its stack. */
 const LAST_LINES = 40;
+const NO_GPUS =
+  "Docker has no runtime named nvidia here; install the NVIDIA Container Toolkit and restart Docker";
 const DEFAULT_SOCKET = "/var/run/docker.sock";
 const DEFAULT_SUBNET_RANGE = "10.213.0.0/16";
 const IMAGES_DIRECTORY = fileURLToPath(new URL("../../../images/", import.meta.url));
@@ -57,6 +64,12 @@ class DockerRuntime implements Runtime {
   readonly #images: ImageStore;
   readonly #builder: ImageBuilder;
   readonly #guard: NetworkGuard;
+  readonly #containers: MachineContainers;
+  readonly #shelf: VolumeShelf;
+  readonly #homes: MachineHomes;
+  /** Machines that are being made anew by this instance: to others they are what they were. */
+  readonly #remounting = new Map<MachineId, Machine>();
+  readonly volumes: VolumeStore;
   #capabilities: Promise<RuntimeCapabilities> | undefined;
 
   constructor(options: DockerRuntimeOptions) {
@@ -70,6 +83,38 @@ class DockerRuntime implements Runtime {
       ownerId: options.ownerId,
       subnets,
     });
+    this.#containers = new MachineContainers(this.#engine, this.#guard, options.ownerId);
+    this.#shelf = new VolumeShelf(this.#engine, options.ownerId);
+    this.#homes = new MachineHomes(this.#engine, options.ownerId);
+    this.volumes = this.#volumeStore();
+  }
+
+  #volumeStore(): VolumeStore {
+    const shelf = this.#shelf;
+    return {
+      create: (spec, options) => shelf.create(spec, options),
+      destroy: (volumeId, options) => shelf.destroy(volumeId, options),
+      list: (options) => shelf.list(options),
+      sizes: (volumeIds, options) => shelf.sizes(volumeIds, options),
+      remount: (machineId, mounts, options) => this.#remount(machineId, mounts, options),
+    };
+  }
+
+  async #remount(
+    machineId: MachineId,
+    mounts: readonly VolumeMount[],
+    options?: CallOptions & { graceMs?: number },
+  ): Promise<{ restarted: boolean }> {
+    const machine = await this.inspect(machineId, options);
+    if (machine !== undefined) this.#remounting.set(machineId, machine);
+    const { ownerId } = this.#options;
+    const containers = this.#containers;
+    const parts = { engine: this.#engine, ownerId, containers, shelf: this.#shelf };
+    try {
+      return await remount(parts, { machineId, mounts }, options);
+    } finally {
+      this.#remounting.delete(machineId);
+    }
   }
 
   async capabilities(): Promise<RuntimeCapabilities> {
@@ -94,6 +139,8 @@ class DockerRuntime implements Runtime {
     if (this.#options.allowSudo !== true) {
       notes.push("sudo does not work in sandboxes (no-new-privileges); run commands as user root.");
     }
+    const gpus = Object.hasOwn(info.Runtimes ?? {}, "nvidia");
+    if (!gpus) notes.push(`No GPUs: ${NO_GPUS}.`);
     return {
       images: true,
       users: true,
@@ -105,8 +152,8 @@ class DockerRuntime implements Runtime {
       networks: ["none", "internet"],
       stopStart: true,
       liveUpdate: true,
-      readOnlyRoot: false,
-      gpus: false,
+      readOnlyRoot: true,
+      gpus,
       notes,
     };
   }
@@ -137,7 +184,9 @@ class DockerRuntime implements Runtime {
     const { machineId } = spec;
     const createdAt = new Date();
     const { ownerId, kit, allowSudo = false } = this.#options;
-    const wanted = containerOptions(spec, { ownerId, kit, allowSudo, createdAt });
+    await this.#mustOffer(spec);
+    const homeMount = spec.readOnlyRoot === true ? await this.#homes.mountFor(spec) : undefined;
+    const wanted = containerOptions(spec, { ownerId, kit, allowSudo, createdAt, homeMount });
     let container: Docker.Container;
     try {
       container = await this.#engine.docker.createContainer(wanted);
@@ -154,42 +203,25 @@ class DockerRuntime implements Runtime {
       await started;
       options.signal?.throwIfAborted();
     } catch (cause) {
-      await this.#remove(machineId, container.id);
-      throw this.#engine.failure("create_failed", `starting machine ${machineId}`, cause);
+      await this.#containers.destroy(machineId);
+      throw this.#startFailure(`starting machine ${machineId}`, cause);
     }
     const { name = "", Labels: labels = {} } = wanted;
     return machineOf({ name, labels, running: true, exitReason: undefined });
   }
 
+  async #mustOffer({ machineId, volumes, gpu }: MachineSpec): Promise<void> {
+    if (volumes !== undefined) await this.#shelf.mustHave(volumes);
+    if (gpu === undefined || (await this.capabilities()).gpus) return;
+    const message = `Machine ${machineId} asks for GPUs, and ${NO_GPUS}`;
+    throw new InsienError("capability_missing", message);
+  }
+
   async inspect(machineId: MachineId, options: CallOptions = {}): Promise<Machine | undefined> {
-    const info = await this.#find(machineId, options);
+    const remounting = this.#remounting.get(machineId);
+    if (remounting !== undefined) return remounting;
+    const info = await this.#containers.find(machineId, options);
     return info === undefined ? undefined : await this.#machineOf(info);
-  }
-
-  /** The container under either of its names, when it is this owner's. */
-  async #find(
-    machineId: MachineId,
-    options: CallOptions = {},
-  ): Promise<Docker.ContainerInspectInfo | undefined> {
-    options.signal?.throwIfAborted();
-    const request = options.signal === undefined ? {} : { abortSignal: options.signal };
-    for (const name of [containerName(machineId), stoppedName(machineId)]) {
-      const container = this.#engine.docker.getContainer(name);
-      const what = `looking for machine ${machineId}`;
-      const info = await this.#engine.ask(what, () => container.inspect(request));
-      if (info === undefined) continue;
-      return info.Config.Labels[LABELS.owner] === this.#options.ownerId ? info : undefined;
-    }
-    return undefined;
-  }
-
-  async #mustFind(
-    machineId: MachineId,
-    options: CallOptions,
-  ): Promise<Docker.ContainerInspectInfo> {
-    const info = await this.#find(machineId, options);
-    if (info !== undefined) return info;
-    throw new InsienError("machine_lost", `Docker has no machine ${machineId}`);
   }
 
   async #machineOf(info: Docker.ContainerInspectInfo): Promise<Machine> {
@@ -212,15 +244,14 @@ class DockerRuntime implements Runtime {
 
   async list(options: CallOptions = {}): Promise<Machine[]> {
     options.signal?.throwIfAborted();
-    const filters = { label: [`${LABELS.owner}=${this.#options.ownerId}`, LABELS.machine] };
-    const containers = await this.#engine.ask("listing machines", () =>
-      this.#engine.docker.listContainers({ all: true, filters: JSON.stringify(filters) }),
-    );
-    const machines = (containers ?? []).map(async (container) => {
+    const containers = await this.#containers.list();
+    const machines = containers.map(async (container) => {
       const name = container.Names[0]?.slice(1) ?? "";
       const running = container.State === "running";
       const fields = { name, labels: container.Labels, running, exitReason: undefined };
       const machine = machineOf(fields);
+      const remounting = this.#remounting.get(machine.machineId);
+      if (remounting !== undefined) return remounting;
       // Why it ended is only in the details.
       return machine.state === "exited" ? await this.inspect(machine.machineId) : machine;
     });
@@ -232,7 +263,7 @@ class DockerRuntime implements Runtime {
     changes: { limits?: MachineLimits; network?: "none" | "internet" },
     options: CallOptions = {},
   ): Promise<void> {
-    const info = await this.#mustFind(machineId, options);
+    const info = await this.#containers.mustFind(machineId, options);
     try {
       if (changes.limits !== undefined) {
         await this.#engine.docker.getContainer(info.Id).update(limitOptions(changes.limits));
@@ -248,56 +279,33 @@ class DockerRuntime implements Runtime {
     machineId: MachineId,
     options: CallOptions & { graceMs?: number } = {},
   ): Promise<void> {
-    const info = await this.#mustFind(machineId, options);
-    const container = this.#engine.docker.getContainer(info.Id);
-    const { graceMs = LIMITS.killGraceMs.value } = options;
+    const info = await this.#containers.mustFind(machineId, options);
     try {
-      // Renamed first: an orchestrator that dies between the two leaves a running machine, not one
-      // that seems to have crashed.
-      const name = stoppedName(machineId);
-      if (info.Name !== `/${name}`) await container.rename({ name });
-      if (info.State.Running) await container.stop({ t: Math.ceil(graceMs / 1000) });
+      await this.#containers.stop(machineId, info, options.graceMs);
     } catch (cause) {
       throw this.#engine.failure("internal", `stopping machine ${machineId}`, cause);
     }
   }
 
   async start(machineId: MachineId, options: CallOptions = {}): Promise<void> {
-    const info = await this.#mustFind(machineId, options);
-    const container = this.#engine.docker.getContainer(info.Id);
-    const networked = Object.hasOwn(info.NetworkSettings.Networks, networkName(machineId));
+    const info = await this.#containers.mustFind(machineId, options);
     try {
-      if (!info.State.Running) {
-        // Its rules ended with its network namespace: no network until they stand again.
-        if (networked) await this.#guard.detach(machineId, info.Id);
-        await container.start();
-        if (networked) await this.#guard.open(machineId, info.Id);
-      }
-      const name = containerName(machineId);
-      if (info.Name !== `/${name}`) await container.rename({ name });
+      await this.#containers.start(machineId, info);
     } catch (cause) {
-      throw this.#engine.failure("create_failed", `starting machine ${machineId}`, cause);
+      throw this.#startFailure(`starting machine ${machineId}`, cause);
     }
+  }
+
+  /** Docker mounts volumes when a container starts, and says then what is wrong with them. */
+  #startFailure(what: string, cause: unknown): InsienError {
+    const code = /mount(?:ing)? (?:volume|local volume)/.test(engineWords(cause))
+      ? "volume_failed"
+      : "create_failed";
+    return this.#engine.failure(code, what, cause);
   }
 
   async destroy(machineId: MachineId, options: CallOptions = {}): Promise<boolean> {
-    const info = await this.#find(machineId, options);
-    if (info === undefined) return false;
-    await this.#remove(machineId, info.Id);
-    return true;
-  }
-
-  async #remove(machineId: MachineId, containerId: string): Promise<void> {
-    const container = this.#engine.docker.getContainer(containerId);
-    try {
-      await container.remove({ force: true, v: true }).catch((error: unknown) => {
-        const removing = isConflict(error) && /in progress/.test(engineWords(error));
-        if (!isNotFound(error) && !removing) throw error;
-      });
-      await this.#guard.remove(machineId);
-    } catch (cause) {
-      throw this.#engine.failure("internal", `removing machine ${machineId}`, cause);
-    }
+    return await this.#containers.destroy(machineId, options);
   }
 
   async *watch({ signal }: { signal: AbortSignal }): AsyncIterable<MachineEvent> {
@@ -323,8 +331,9 @@ class DockerRuntime implements Runtime {
     removed: boolean;
   }): Promise<MachineEvent | undefined> {
     const { machineId } = end;
-    if (end.removed) return { type: "removed", machineId };
     const machine = await this.inspect(machineId);
+    // Where a container took its place the machine is still there.
+    if (end.removed) return machine === undefined ? { type: "removed", machineId } : undefined;
     if (machine?.state !== "exited") return undefined;
     return { type: "exited", machineId, reason: machine.exitReason ?? "its end was not seen" };
   }
@@ -339,6 +348,7 @@ interface EngineInfo {
   MemoryLimit: boolean;
   CpuCfsQuota: boolean;
   PidsLimit: boolean;
+  Runtimes?: Record<string, unknown>;
 }
 
 /** Log frames carry eight bytes of header each: stream, three zeros, length. */

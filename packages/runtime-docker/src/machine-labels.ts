@@ -10,6 +10,20 @@ export const LABELS = {
   createdAt: "insien.created-at",
   /** On containers that only help for a moment: the machine they help. */
   helper: "insien.helper",
+  /** On volumes: their id. */
+  volume: "insien.volume",
+  /** On images that were made here: what for. */
+  image: "insien.image",
+} as const;
+
+/** Values of the image label. */
+export const imageKind = {
+  /** Built from somebody's context. */
+  build: "build",
+  /** What a build left on its way. */
+  step: "step",
+  /** The files of a machine that was made anew. */
+  kept: "kept",
 } as const;
 
 /** Before the caller's own labels, so that none can pass for one of ours. */
@@ -23,6 +37,19 @@ export const containerName = (machineId: MachineId): string => `insien-${machine
  * stopped or ended, and labels of a container cannot be changed.
  */
 export const stoppedName = (machineId: MachineId): string => `insien-${machineId}-stopped`;
+/** The container that is to take the machine's place, complete but never started. */
+export const nextName = (machineId: MachineId): string => `insien-${machineId}-next`;
+/** The container whose place was taken, until that has proved itself. */
+export const formerName = (machineId: MachineId): string => `insien-${machineId}-former`;
+/** What makes the home writable of a machine whose root is not. */
+export const homeVolumeName = (machineId: MachineId): string => `insien-home-${machineId}`;
+/**
+ * All names that a machine's container may have. Whichever exists and comes first is the machine;
+ * while one is made anew (remount.ts) there are two, and a crash at any moment leaves one that is
+ * complete. Under the last two it is stopped.
+ */
+export const containerNames = (machineId: MachineId): string[] =>
+  [containerName, stoppedName, nextName, formerName].map((nameOf) => nameOf(machineId));
 export const networkName = (machineId: MachineId): string => `insien-${machineId}`;
 
 export function labelsOf(

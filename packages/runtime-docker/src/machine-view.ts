@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { LIMITS, type MachineId } from "@insien/protocol";
 import type { Machine } from "@insien/runtime";
 import type Docker from "dockerode";
-import { callerLabels, LABELS, type Labels, stoppedName } from "./machine-labels.ts";
+import { callerLabels, containerName, LABELS, type Labels } from "./machine-labels.ts";
 
 const SIGNAL_BASE = 128;
 const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, code]) => [code, name]));
@@ -18,7 +18,7 @@ export interface ContainerState {
 export function machineOf(container: ContainerState): Machine {
   const { labels } = container;
   const machineId = (labels[LABELS.machine] ?? "") as MachineId;
-  const stopped = container.name === stoppedName(machineId);
+  const stopped = container.name !== containerName(machineId);
   const ended = stopped ? "stopped" : "exited";
   const state = container.running ? "running" : ended;
   return {

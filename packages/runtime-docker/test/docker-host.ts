@@ -20,7 +20,7 @@ export const dockerAnswers = mustHave(
 export const kit = async (): Promise<AgentKit> =>
   await prepareKit({ directory: join(tmpdir(), "insien-test-kits") });
 
-/** Containers and networks of this owner, and helpers of its machines, as sentences. */
+/** Containers, networks and images of this owner, and volumes of its machines, as sentences. */
 export async function leftovers(ownerId: string): Promise<string[]> {
   const filters = JSON.stringify({ label: [`insien.owner=${ownerId}`] });
   const helpers = JSON.stringify({ label: ["insien.helper"] });
@@ -30,5 +30,14 @@ export async function leftovers(ownerId: string): Promise<string[]> {
   ];
   const networks = await docker.listNetworks({ filters });
   const named = containers.map(({ Names, State }) => `container ${Names.join()} is ${State}`);
-  return [...named, ...networks.map(({ Name }) => `there is the network ${Name}`)];
+  const images = await docker.listImages({ all: true, filters });
+  const { Volumes } = await docker.listVolumes({ filters: filters as never });
+  return [
+    ...named,
+    ...networks.map(({ Name }) => `there is the network ${Name}`),
+    ...images.map(({ Id, Labels }) => `there is the image ${Id} of ${Labels["insien.machine"]}`),
+    ...(Volumes ?? [])
+      .filter(({ Labels }) => "insien.machine" in Labels)
+      .map(({ Name }) => `there is the volume ${Name}`),
+  ];
 }

@@ -12,8 +12,15 @@ import { isolationCases } from "./conformance/isolation-cases.ts";
 import { leftoverCases } from "./conformance/leftover-cases.ts";
 import { lifecycleCases } from "./conformance/lifecycle-cases.ts";
 import { limitCases } from "./conformance/limit-cases.ts";
+import { volumeCases } from "./conformance/volume-cases.ts";
 
-const cases = { ...lifecycleCases, ...limitCases, ...isolationCases, ...leftoverCases };
+const cases = {
+  ...lifecycleCases,
+  ...limitCases,
+  ...isolationCases,
+  ...leftoverCases,
+  ...volumeCases,
+};
 export type ConformanceCase = keyof typeof cases;
 
 export type { RuntimeConstruction } from "./conformance/bench.ts";

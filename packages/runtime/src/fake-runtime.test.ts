@@ -22,6 +22,12 @@ const noProcesses: ConformanceCase[] = [
   "line and kit are read-only",
   "destroy leaves nothing",
   "a create whose first process cannot run leaves nothing",
+  "a volume is shared by machines and outlives them",
+  "a volume in use is not destroyed",
+  "volumes are listed, measured, and seen by their owner alone",
+  "a read-only mount refuses writes",
+  "a machine with a volume that is not there is not made",
+  "other volumes leave a running machine its files, limits, network and labels",
 ];
 
 runtimeConformance({
