@@ -174,6 +174,12 @@ export const ERRORS = {
     true,
     "Connect again; output is kept and can be resumed at an offset.",
   ),
+  invalid_answer: row(
+    502,
+    "SandboxConnectionError",
+    false,
+    "Check that apiUrl leads to an Insien server of this version, and not to a proxy's page.",
+  ),
   timeout: row(504, "SandboxTimeoutError", true, "Raise timeoutMs of this call, or try again."),
 
   // Commands and terminals
@@ -287,6 +293,18 @@ export const ERRORS = {
     "Start the program that listens on this port in the sandbox, then try again.",
   ),
 
+  port_silent: row(
+    504,
+    "SandboxTimeoutError",
+    true,
+    "The program took the request and said nothing; look at what it prints.",
+  ),
+  port_answer_invalid: row(
+    502,
+    "SandboxOperationError",
+    false,
+    "The program's answer is no valid HTTP; a port that speaks something else is reached as tcp.",
+  ),
   port_not_found: row(404, "SandboxNotFoundError", false, "List the sandbox's ports."),
   port_link_invalid: row(
     401,
@@ -296,6 +314,12 @@ export const ERRORS = {
   ),
 
   webhook_not_found: row(404, "SandboxNotFoundError", false, "List the webhooks."),
+  delivery_not_found: row(
+    404,
+    "SandboxNotFoundError",
+    false,
+    "List the webhook's deliveries; finished ones are kept for a week.",
+  ),
 
   // The server's own parts
   database_unavailable: row(

@@ -1,4 +1,6 @@
 export * from "./build-context.ts";
+export * from "./byte-size.ts";
+export { CLIENT_LIMITS } from "./client-limits.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./frames.ts";
@@ -11,6 +13,7 @@ export * from "./port-config.ts";
 export * from "./quotas.ts";
 export * from "./rest.ts";
 export * from "./rpc.ts";
+export * from "./sandbox-states.ts";
 export * from "./settings.ts";
 export * from "./usage.ts";
 export * from "./volumes.ts";

@@ -2,11 +2,7 @@
  * Every bound in the system: a name, a unit (last word of the name), a default and the reason.
  * Nothing that untrusted input can grow is without a row here.
  */
-interface Limit {
-  readonly value: number;
-  readonly reason: string;
-}
-const limit = (value: number, reason: string): Limit => ({ value, reason });
+import { CLIENT_LIMITS, type Limit, limit } from "./client-limits.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -14,11 +10,9 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
 export const LIMITS = {
+  ...CLIENT_LIMITS,
+
   // RPC
-  rpcFrameBytes: limit(
-    16 * MiB,
-    "One text frame is held in memory whole; larger content goes through the file upload.",
-  ),
   rpcConnectionsPerSandbox: limit(
     256,
     "Each holds one descriptor in the agent and two in the orchestrator.",
@@ -27,19 +21,11 @@ export const LIMITS = {
     256,
     "Per connection; a client that never reads answers cannot queue without end.",
   ),
-  sendBufferBytes: limit(
-    1 * MiB,
-    "What may wait in memory for one slow reader before its source is paused.",
-  ),
 
   // Commands
   outputRingBytes: limit(
     1 * MiB,
     "Kept per stream so that a reader that comes back gets what it missed.",
-  ),
-  collectedOutputBytes: limit(
-    8 * MiB,
-    "Per stream of one `exec` answer; longer output belongs in a stream.",
   ),
   processesPerSandbox: limit(
     512,
@@ -182,39 +168,9 @@ export const LIMITS = {
     5 * SECOND,
     "What running requests and transfers get to finish when the server stops.",
   ),
-  pageSize: limit(200, "Sandboxes in one page of a list."),
   metadataBytes: limit(16 * KiB, "A sandbox's metadata as JSON."),
 
   // SDK
-  sdkRequestMs: limit(
-    30 * SECOND,
-    "How long one request waits for its answer unless the caller says otherwise.",
-  ),
-  sdkReconnectMs: limit(
-    MINUTE,
-    "How long a stream tries to find its sandbox again; an orchestrator restarts in less.",
-  ),
-  sdkRetryMs: limit(1 * SECOND, "The longest pause between two attempts to connect again."),
-  sdkHeartbeatMs: limit(
-    10 * SECOND,
-    "A connection silent for three of these, though asked, is taken for dead.",
-  ),
-  sdkIdleConnections: limit(
-    4,
-    "Connections kept open for the next command; each holds a descriptor at every hop.",
-  ),
-  sdkInlineBytes: limit(
-    256 * KiB,
-    "Files up to this travel inside one RPC message; larger ones stream over HTTP.",
-  ),
-  sdkLineCharacters: limit(
-    1 * MiB,
-    "A longer line of output is given in pieces: what has no line end must not gather in memory.",
-  ),
-  sdkBacklogBytes: limit(
-    8 * MiB,
-    "Output held for a slow consumer where a socket cannot be paused (browsers).",
-  ),
 
   // Database
   databaseConnections: limit(
@@ -310,16 +266,8 @@ export const LIMITS = {
   keyUseWriteMs: limit(30 * SECOND, "Between writes of the keys' last use."),
 
   // Sandboxes
-  createMs: limit(5 * MINUTE, "A create, image pull included."),
-  stopGraceMsMax: limit(MINUTE, "What a stop may leave programs to end by themselves."),
-  ttlSecondsMax: limit(
-    30 * 24 * 3600,
-    "A sandbox that should live longer is extended from time to time.",
-  ),
   bootMs: limit(30 * SECOND, "From a machine's start to its agent's first words."),
 
-  portsPerSandbox: limit(64, "Each may hold a name, and a listening socket of the host."),
-  portLinkSecondsMax: limit(30 * 24 * 3600, "A link that should live longer is made anew."),
   portConnectionsPerSandbox: limit(
     512,
     "Requests and WebSockets to its programs at once; half of what its line carries stays for the rest.",
@@ -346,7 +294,6 @@ export const LIMITS = {
   externalPortConnections: limit(256, "Open at once on one external port."),
   volumesPerSandbox: limit(32, "Each is a mount of the machine."),
   volumesPerOwner: limit(1_000, "Each is storage of the host."),
-  mainRetriesMax: limit(1_000, "What fails this often will not succeed the next time."),
   mainRestartFirstMs: limit(
     100,
     "Before the main command's first start over; it doubles with each failure that follows.",
@@ -371,7 +318,6 @@ export const LIMITS = {
     "It travels in one request; larger things are fetched by the build.",
   ),
   buildContextFiles: limit(2_000, "Files of one build context."),
-  buildMs: limit(20 * MINUTE, "One build of an image."),
 
   // Webhooks
   webhooksPerOwner: limit(20, "Each event of the owner's may become a delivery to each."),

@@ -9,22 +9,11 @@ import { environment, jsonBytes } from "./environment.ts";
 import { LIMITS } from "./limits.ts";
 import { sizeText } from "./memory-size.ts";
 import { portConfigs } from "./port-config.ts";
+import { SANDBOX_STATES } from "./sandbox-states.ts";
 import { commandLine, mainStatus } from "./settings.ts";
 import { volumeConfigs } from "./volumes.ts";
 
-export const SANDBOX_STATES = [
-  "creating",
-  "running",
-  "pausing",
-  "paused",
-  "stopping",
-  "stopped",
-  "destroying",
-  "destroyed",
-  "failed",
-] as const;
 export const sandboxState = z.enum(SANDBOX_STATES);
-export type SandboxState = (typeof SANDBOX_STATES)[number];
 
 export const sandboxIdParam = z.object({
   id: z.string().regex(/^[a-z0-9]{4,40}$/, "must be a sandbox id: lower-case letters and digits"),

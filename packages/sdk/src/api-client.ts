@@ -4,6 +4,7 @@ import type { Configuration, RequestOptions } from "./configuration.ts";
 import { withDeadline } from "./deadline.ts";
 import { errorFromText, SandboxError, sandboxError } from "./errors.ts";
 import type { HttpAnswer, HttpRequest } from "./platform/platform.ts";
+import { answerOf, boolean, object, optional, type Shape } from "./wire/shape.ts";
 
 export interface ApiRequest extends RequestOptions {
   query?: Record<string, string | number | undefined>;
@@ -17,6 +18,11 @@ export interface ApiRequest extends RequestOptions {
 /** Methods that are repeatable whatever they are about. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
+/** Routes name it after what they do. */
+const removed = optional(
+  object({ deleted: optional(boolean), revoked: optional(boolean), removed: optional(boolean) }),
+);
+
 export class ApiClient {
   readonly configuration: Configuration;
 
@@ -24,13 +30,13 @@ export class ApiClient {
     this.configuration = configuration;
   }
 
-  /** Sends JSON (when there is a body) and reads JSON; `undefined` for an empty answer. */
+  /** Sends JSON (when there is a body) and reads JSON of the shape that is expected. */
   async json<Answer>(
     method: HttpRequest["method"],
     path: string,
-    options: Omit<ApiRequest, "body"> & { json?: unknown } = {},
+    options: Omit<ApiRequest, "body"> & { json?: unknown; answer: Shape<Answer> },
   ): Promise<Answer> {
-    const { json, ...rest } = options;
+    const { json, answer: shape, ...rest } = options;
     const body = json === undefined ? undefined : JSON.stringify(json);
     const headers = body === undefined ? {} : { "content-type": "application/json" };
     const timeoutMs = options.requestTimeoutMs ?? this.configuration.requestTimeoutMs;
@@ -38,7 +44,43 @@ export class ApiClient {
     return withDeadline({ what, signal: options.signal, timeoutMs }, async (signal) => {
       const answer = await this.send(method, path, { ...rest, headers, body, signal });
       const text = new TextDecoder().decode(await answer.bytes());
-      return (text === "" ? undefined : JSON.parse(text)) as Answer;
+      return answerOf(shape, parseJson(text, what), what);
+    });
+  }
+
+  /** `false` when it was gone already, which is what `absence` is the code of. */
+  async remove(
+    path: string,
+    absence: string | undefined,
+    options: RequestOptions,
+  ): Promise<boolean> {
+    const { signal, requestTimeoutMs } = options;
+    try {
+      const answer = await this.json("DELETE", path, { signal, requestTimeoutMs, answer: removed });
+      return !Object.values(answer ?? {}).includes(false);
+    } catch (error) {
+      if (error instanceof SandboxError && error.code === absence) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * As `send`, with the time limit for the answer's head. The body has none: how long it takes is its
+   * reader's affair; the signal ends it.
+   */
+  async open(
+    method: HttpRequest["method"],
+    path: string,
+    options: ApiRequest,
+  ): Promise<HttpAnswer> {
+    const { signal } = options;
+    const body = new AbortController();
+    const end = (): void => body.abort(signal?.reason);
+    signal?.addEventListener("abort", end, { once: true });
+    const timeoutMs = options.requestTimeoutMs ?? this.configuration.requestTimeoutMs;
+    return withDeadline({ what: `${method} ${path}`, signal, timeoutMs }, (until) => {
+      until.addEventListener("abort", () => body.abort(until.reason), { once: true });
+      return this.send(method, path, { ...options, signal: body.signal });
     });
   }
 
@@ -60,6 +102,17 @@ export class ApiClient {
     const answer = await attempt(request, options.repeatable ?? REPEATABLE.has(method));
     if (answer.status < 400) return answer;
     throw await refusal(method, path, answer);
+  }
+}
+
+/** `undefined` for an empty text. */
+export function parseJson(text: string, what: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const message = `the answer to ${what} is no JSON but begins with ${JSON.stringify(text.slice(0, 60))}`;
+    throw sandboxError("invalid_answer", message, { cause: error });
   }
 }
 

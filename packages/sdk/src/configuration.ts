@@ -1,7 +1,7 @@
 /**
  * Where the settings of a connection come from: the option, else the environment, else a default.
  */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { platform } from "#platform";
 import { sandboxError } from "./errors.ts";
 

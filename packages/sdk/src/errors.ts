@@ -87,13 +87,18 @@ export function errorFromBody(body: ErrorBody): SandboxError {
 /** `undefined` when the text is not `{ "error": { code, message } }`. */
 export function errorFromText(text: string): SandboxError | undefined {
   try {
-    const parsed: { error?: Partial<ErrorBody> } | null = JSON.parse(text);
-    const body = parsed?.error;
-    if (typeof body?.code !== "string" || typeof body.message !== "string") return undefined;
-    return errorFromBody(body as ErrorBody);
+    const parsed: { error?: unknown } | null = JSON.parse(text);
+    return errorFromUnknown(parsed?.error);
   } catch {
     return undefined;
   }
+}
+
+/** `undefined` when the value is no error body. */
+export function errorFromUnknown(value: unknown): SandboxError | undefined {
+  const body = value as Partial<ErrorBody> | null | undefined;
+  if (typeof body?.code !== "string" || typeof body.message !== "string") return undefined;
+  return errorFromBody(body as ErrorBody);
 }
 
 /** The reason that a server gives in a WebSocket's close frame, when it gives one. */

@@ -10,6 +10,7 @@ import {
   type ConnectionOptions,
   type RequestOptions,
 } from "./configuration.ts";
+import type { CreateOptions } from "./create-progress.ts";
 import { abortable } from "./deadline.ts";
 import { sandboxError } from "./errors.ts";
 import { Files, type FileContent, type ReadOptions, type WriteOptions } from "./files/files.ts";
@@ -26,19 +27,34 @@ import {
   type ListSandboxesOptions,
   type SandboxEvent,
   type SandboxTimeouts,
+  type StopOptions,
 } from "./sandbox-api.ts";
-import type { SandboxInfo, SandboxSettings } from "./sandbox-info.ts";
+import { createRequestOf, type SandboxInfo, type SandboxSettings } from "./sandbox-info.ts";
 import { openSession } from "./open-session.ts";
 import type { Session, SessionSource } from "./session.ts";
+import { Entrypoint } from "./settings/entrypoint.ts";
+import { Environment } from "./settings/environment.ts";
+import { readLogs, type LogLine, type LogOptions } from "./settings/logs.ts";
+import { MainCommand } from "./settings/main-command.ts";
 import { Terminals } from "./terminals/terminals.ts";
+import { usageOf, type UsageHistory, type UsageOptions } from "./usage.ts";
+import { SandboxVolumes } from "./volumes/sandbox-volumes.ts";
 
-export interface SandboxOptions extends ConnectionOptions, SandboxSettings {}
+export interface SandboxOptions extends ConnectionOptions, SandboxSettings {
+  /** Told of images that are pulled and steps that are built while the sandbox is created. */
+  onProgress?: CreateOptions["onProgress"];
+}
 
 export class Sandbox {
   readonly commands: Commands;
   readonly files: Files;
   readonly terminals: Terminals;
   readonly ports: Ports;
+  readonly environment: Environment;
+  readonly entrypoint: Entrypoint;
+  /** The main command as it runs. */
+  readonly main: MainCommand;
+  readonly volumes: SandboxVolumes;
   readonly #api: ApiClient;
   readonly #settings: SandboxOptions;
   #opening: Promise<Session> | undefined;
@@ -56,6 +72,10 @@ export class Sandbox {
     this.files = new Files(source);
     this.terminals = new Terminals(source);
     this.ports = new Ports(source);
+    this.environment = new Environment(source);
+    this.entrypoint = new Entrypoint(source);
+    this.main = new MainCommand(source);
+    this.volumes = new SandboxVolumes(source);
   }
 
   /** Creates a sandbox now and resolves when it runs. */
@@ -138,8 +158,19 @@ export class Sandbox {
     return extendSandbox(this.#api, id, timeouts, options);
   }
 
+  /** What it used over time, as the server's monitor measured it from outside. */
+  async usage(options: UsageOptions = {}): Promise<UsageHistory> {
+    const { id } = await this.#use(options);
+    return usageOf(this.#api, id, options);
+  }
+
+  /** What the main command prints; with `follow`, until the sandbox ends or the loop is left. */
+  async *logs(options: LogOptions = {}): AsyncGenerator<LogLine, void, undefined> {
+    yield* readLogs(await this.#use(options), options);
+  }
+
   /** Ends the machine and keeps the files. */
-  async stop(options: RequestOptions = {}): Promise<SandboxInfo> {
+  async stop(options: StopOptions = {}): Promise<SandboxInfo> {
     const { id } = await this.#use(options);
     return switchSandbox(this.#api, id, "stop", options);
   }
@@ -147,6 +178,12 @@ export class Sandbox {
   async start(options: RequestOptions = {}): Promise<SandboxInfo> {
     const { id } = await this.#use(options);
     return switchSandbox(this.#api, id, "start", options);
+  }
+
+  /** A new machine on the same files. */
+  async restart(options: StopOptions = {}): Promise<SandboxInfo> {
+    const { id } = await this.#use(options);
+    return switchSandbox(this.#api, id, "restart", options);
   }
 
   /** What happened to the sandbox so far, oldest first. */
@@ -188,10 +225,11 @@ export class Sandbox {
   /** A failed creation is forgotten, so that the next use tries again. */
   async #open(): Promise<Session> {
     try {
-      const { requestTimeoutMs } = this.#settings;
+      const { requestTimeoutMs, onProgress } = this.#settings;
       // The id is ours to choose, so the first connection is on its way before the answer is here.
       const id = newSandboxId();
-      const created = createSandbox(this.#api, id, this.#settings, { requestTimeoutMs });
+      const request = createRequestOf(this.#settings);
+      const created = createSandbox(this.#api, id, request, { requestTimeoutMs, onProgress });
       const session = openSession(platform, this.#api, id);
       session.rpc.pool.warm();
       await created.catch((error: unknown) => {

@@ -1,8 +1,8 @@
 /** A running command: its output to iterate over, its input to write to, its end to wait for. */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { RequestOptions } from "../configuration.ts";
 import { abortable } from "../deadline.ts";
-import { sandboxError } from "../errors.ts";
+import { sandboxError, SandboxError } from "../errors.ts";
 import type { RpcClient } from "../rpc/rpc-client.ts";
 import {
   exitCodeOf,
@@ -124,10 +124,15 @@ export class CommandHandle {
     this.#stream.close();
   }
 
-  /** Kills the command if it still runs. */
+  /** Kills the command if it still runs. What ended together with its sandbox needs no killing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#stream.exit === undefined) await this.kill();
-    this.detach();
+    try {
+      if (this.#stream.exit === undefined && !this.#client.pool.closed) await this.kill();
+    } catch (error) {
+      if (!this.#client.pool.closed && !isGone(error)) throw error;
+    } finally {
+      this.detach();
+    }
   }
 
   async #collect(): Promise<CommandResult> {
@@ -141,6 +146,10 @@ export class CommandHandle {
     return commandResult(await this.#stream.finished(), collected, this.gaps);
   }
 }
+
+/** Whether the machine that the command ran on is no more. */
+const isGone = (error: unknown): boolean =>
+  error instanceof SandboxError && !error.retryable && error.code !== "unauthorized";
 
 /** Lists each gap, tells of it, and makes it an error where that is asked for. */
 export const gapReporter =

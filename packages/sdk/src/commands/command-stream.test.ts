@@ -1,4 +1,4 @@
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { RpcRequest } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
 import { describe, expect, test } from "vitest";

@@ -1,5 +1,5 @@
 /** `sandbox.commands`: run, start, attach to and list the sandbox's commands. */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { ProcessInfo } from "@insien/protocol";
 import type { RequestOptions } from "../configuration.ts";
 import { sandboxError } from "../errors.ts";

@@ -3,7 +3,7 @@
  * full the command is held up. Output of a stream that nobody reads, beside one that somebody does,
  * is kept only up to the bound: its oldest bytes make room and are reported as a gap.
  */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { OutputGap, OutputName } from "./command-result.ts";
 
 export interface OutputChunk {

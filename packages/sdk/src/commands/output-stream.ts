@@ -1,3 +1,4 @@
+import { LineSplitter } from "../wire/line-splitter.ts";
 import type { OutputChunk } from "./output-buffer.ts";
 
 /** One stream of a command's output; iterate over it once, in the form you want. */
@@ -24,14 +25,13 @@ export class OutputStream implements AsyncIterable<string> {
     if (rest !== "") yield rest;
   }
 
-  /** Whole lines without their line ends; a last one that has no end is given too. */
+  /**
+   * Lines without their line ends; a last one that has no end is given too, and one that does not
+   * seem to end in pieces.
+   */
   async *lines(): AsyncGenerator<string, void, undefined> {
-    let rest = "";
-    for await (const text of this) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) yield line.endsWith("\r") ? line.slice(0, -1) : line;
-    }
-    if (rest !== "") yield rest;
+    const splitter = new LineSplitter();
+    for await (const text of this) yield* splitter.push(text);
+    yield* splitter.end();
   }
 }

@@ -1,9 +1,9 @@
 /** Whole files over HTTP: any size, in constant memory. */
-import type { ApiClient } from "../api-client.ts";
 import type { RequestOptions } from "../configuration.ts";
-import { withDeadline } from "../deadline.ts";
 import type { HttpAnswer, HttpBody } from "../platform/platform.ts";
+import { sandboxPath } from "../sandbox-api.ts";
 import type { Session } from "../session.ts";
+import { saveBytes, sendBytes } from "../wire/byte-transfer.ts";
 
 /** Bytes `start` up to and including `end`, counted from 0; without `end` up to the file's end. */
 export interface ByteRange {
@@ -11,37 +11,19 @@ export interface ByteRange {
   end?: number | undefined;
 }
 
-const filesPath = (session: Session): string => `/api/v1/sandboxes/${session.id}/files`;
+const filesPath = (session: Session): string => sandboxPath(session.id, "/files");
 
-function timeLimit(api: ApiClient, options: RequestOptions): number {
-  return options.requestTimeoutMs ?? api.configuration.requestTimeoutMs;
-}
-
-/**
- * Asks for a file and waits for the answer's head. The body has no time limit: how long it takes is
- * its reader's affair; the signal ends it.
- */
+/** Asks for a file and waits for the answer's head; the body takes as long as it takes. */
 export async function download(
   session: Session,
   path: string,
   options: RequestOptions & { range?: ByteRange | undefined },
 ): Promise<HttpAnswer> {
-  const { range, signal } = options;
+  const { range, signal, requestTimeoutMs } = options;
   const headers: Record<string, string> =
     range === undefined ? {} : { range: `bytes=${range.start}-${range.end ?? ""}` };
-  const body = new AbortController();
-  const end = (): void => body.abort(signal?.reason);
-  signal?.addEventListener("abort", end, { once: true });
-  const deadline = {
-    what: `download of ${path}`,
-    signal,
-    timeoutMs: timeLimit(session.api, options),
-  };
-  return withDeadline(deadline, (until) => {
-    until.addEventListener("abort", () => body.abort(until.reason), { once: true });
-    const request = { query: { path }, headers, signal: body.signal };
-    return session.api.send("GET", filesPath(session), request);
-  });
+  const request = { query: { path }, headers, signal, requestTimeoutMs };
+  return session.api.open("GET", filesPath(session), request);
 }
 
 /** Sends a file. Only its own `requestTimeoutMs` bounds it: large files take their time. */
@@ -51,15 +33,9 @@ export async function upload(
   content: HttpBody,
   options: RequestOptions & { mode?: number | undefined; user?: string | undefined },
 ): Promise<void> {
-  const { mode, user, signal, requestTimeoutMs = 0 } = options;
+  const { mode, user, signal, requestTimeoutMs } = options;
   const query = { path, mode: mode?.toString(8).padStart(3, "0"), user };
-  const headers = { "content-type": "application/octet-stream" };
-  const deadline = { what: `upload of ${path}`, signal, timeoutMs: requestTimeoutMs };
-  await withDeadline(deadline, async (until) => {
-    const request = { query, headers, body: content, signal: until };
-    const answer = await session.api.send("PUT", filesPath(session), request);
-    await answer.bytes();
-  });
+  await sendBytes(session.api, filesPath(session), content, { query, signal, requestTimeoutMs });
 }
 
 /** Writes a file of the sandbox to a local one. Only its own `requestTimeoutMs` bounds it. */
@@ -67,15 +43,8 @@ export async function downloadTo(
   session: Session,
   path: string,
   localPath: string,
-  options: RequestOptions,
+  { signal, requestTimeoutMs }: RequestOptions,
 ): Promise<void> {
-  const { signal, requestTimeoutMs = 0 } = options;
-  const deadline = { what: `download of ${path}`, signal, timeoutMs: requestTimeoutMs };
-  await withDeadline(deadline, (until) =>
-    session.api.send("GET", filesPath(session), {
-      query: { path },
-      saveTo: localPath,
-      signal: until,
-    }),
-  );
+  const options = { query: { path }, signal, requestTimeoutMs };
+  await saveBytes(session.api, filesPath(session), localPath, options);
 }

@@ -1,5 +1,5 @@
 /** `sandbox.files`: the sandbox's file system. Relative paths start at the sandbox's home. */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { FileInfo, RpcAnswers, RpcType, SearchMatch } from "@insien/protocol";
 import { toBase64 } from "../base64.ts";
 import type { RequestOptions } from "../configuration.ts";
@@ -7,6 +7,13 @@ import { SandboxError } from "../errors.ts";
 import type { HttpBody, LocalFile } from "../platform/platform.ts";
 import type { RpcFields } from "../rpc/rpc-connection.ts";
 import type { SessionSource } from "../session.ts";
+import {
+  openArchive,
+  saveArchive,
+  unpackArchive,
+  type ArchiveOptions,
+  type UnpackOptions,
+} from "./archives.ts";
 import { download, downloadTo, upload, type ByteRange } from "./file-transfer.ts";
 import { WatchHandle, type WatchOptions } from "./watch-handle.ts";
 
@@ -100,6 +107,43 @@ export class Files {
    */
   async download(path: string, localPath: string, options: RequestOptions = {}): Promise<void> {
     await downloadTo(await this.#session(options), path, localPath, options);
+  }
+
+  /** A folder as a tar (or zip) that is made as it is read; symbolic links stay links. */
+  async readArchive(
+    path: string,
+    options: ArchiveOptions = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const { api, id } = await this.#session(options);
+    return openArchive(api, id, path, options);
+  }
+
+  /** A folder as a tar (or zip) into a local file. Throws `capability_missing` in a browser. */
+  async downloadArchive(
+    path: string,
+    localPath: string,
+    options: ArchiveOptions = {},
+  ): Promise<void> {
+    const { api, id } = await this.#session(options);
+    await saveArchive(api, id, { folderPath: path, localPath }, options);
+  }
+
+  /** A folder as a zip into a local file. */
+  async exportZip(path: string, localPath: string, options: RequestOptions = {}): Promise<void> {
+    await this.downloadArchive(path, localPath, { ...options, format: "zip" });
+  }
+
+  /** Unpacks a tar below a directory, which is made where it is missing. */
+  async writeArchive(path: string, tar: FileContent, options: UnpackOptions = {}): Promise<void> {
+    const { api, id } = await this.#session(options);
+    const content = tar instanceof ArrayBuffer ? new Uint8Array(tar) : tar;
+    await unpackArchive(api, id, { directory: path, content }, options);
+  }
+
+  /** Unpacks a local tar below a directory. Throws `capability_missing` in a browser. */
+  async uploadArchive(localPath: string, path: string, options: UnpackOptions = {}): Promise<void> {
+    const { api, id } = await this.#session(options);
+    await unpackArchive(api, id, { directory: path, content: { localPath } }, options);
   }
 
   /** Throws `file_not_found`. Symbolic links are followed unless told not to. */

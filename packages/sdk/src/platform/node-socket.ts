@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket as TcpSocket } from "node:net";
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import WebSocket from "ws";
 import { connectionLost, errorFromText, sandboxError } from "../errors.ts";
 import type { OpenSocketOptions, Socket } from "./platform.ts";

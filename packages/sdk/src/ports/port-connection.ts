@@ -1,5 +1,5 @@
 /** A byte stream to a TCP port inside the sandbox, as a pair of web streams. */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { pause } from "../deadline.ts";
 import { errorFromClose, sandboxError } from "../errors.ts";
 import type { OpenSocketOptions, Platform, Socket, SocketClose } from "../platform/platform.ts";

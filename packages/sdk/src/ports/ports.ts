@@ -3,8 +3,20 @@ import { platform } from "#platform";
 import type { PortInfo } from "@insien/protocol";
 import type { RequestOptions } from "../configuration.ts";
 import { pause, withDeadline } from "../deadline.ts";
+import { sandboxError } from "../errors.ts";
+import type { PortConfig } from "../models/port-config.ts";
 import type { SessionSource } from "../session.ts";
 import { PortConnection } from "./port-connection.ts";
+import {
+  changePort,
+  linkPort,
+  publishedPorts,
+  publishPort,
+  unpublishPort,
+  type LinkOptions,
+  type PortLink,
+  type PublishedPort,
+} from "./published-ports.ts";
 
 const WAIT_POLL_MS = 50;
 
@@ -47,5 +59,50 @@ export class Ports {
         await pause(WAIT_POLL_MS, until);
       }
     });
+  }
+
+  /** Opens a port to the outside: with a key or a signed link only, unless it is `public`. */
+  async publish(
+    port: number | PortConfig,
+    options: RequestOptions & Omit<PortConfig, "internal"> = {},
+  ): Promise<PublishedPort> {
+    const { signal, requestTimeoutMs, ...rest } = options;
+    const config = typeof port === "number" ? { internal: port, ...rest } : { ...port, ...rest };
+    return publishPort(await this.#session(options), config, { signal, requestTimeoutMs });
+  }
+
+  /** What is published, whether anything listens or not. */
+  async published(options: RequestOptions = {}): Promise<PublishedPort[]> {
+    return publishedPorts(await this.#session(options), options);
+  }
+
+  /** Opens a published port to everyone who has its address, or to nobody without key or link. */
+  async setPublic(
+    port: number,
+    isPublic: boolean,
+    options: RequestOptions = {},
+  ): Promise<PublishedPort> {
+    return changePort(await this.#session(options), port, { public: isPublic }, options);
+  }
+
+  /** `false` when it was not published. */
+  async unpublish(port: number, options: RequestOptions = {}): Promise<boolean> {
+    return unpublishPort(await this.#session(options), port, options);
+  }
+
+  /** The address of a published port. Throws `port_not_found`. */
+  async url(port: number, options: RequestOptions = {}): Promise<string> {
+    const { id } = await this.#session(options);
+    const found = (await this.published(options)).find(({ internal }) => internal === port);
+    const url = found?.url ?? found?.externalAddress;
+    if (url !== undefined) return url;
+    throw sandboxError("port_not_found", `port ${port} of sandbox ${id} is not published`, {
+      hint: `Publish it first: ports.publish(${port}).`,
+    });
+  }
+
+  /** An address that opens a published port for whoever has it, until it expires. */
+  async link(port: number, options: LinkOptions = {}): Promise<PortLink> {
+    return linkPort(await this.#session(options), port, options);
   }
 }

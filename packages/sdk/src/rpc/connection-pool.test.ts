@@ -1,4 +1,4 @@
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { describe, expect, test } from "vitest";
 import { ScriptedSandbox } from "./scripted-sandbox.fixture.ts";
 

@@ -3,7 +3,7 @@
  * lasts, so that its reader can hold it up without holding up anything else. Ended streams give
  * theirs back for the next.
  */
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { connectionLost } from "../errors.ts";
 import type { RpcConnection } from "./rpc-connection.ts";
 
@@ -17,6 +17,10 @@ export class ConnectionPool {
 
   constructor(open: () => Promise<RpcConnection>) {
     this.#open = open;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Begins to open a connection for whoever comes next; a failure is theirs to see. */

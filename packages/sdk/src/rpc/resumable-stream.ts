@@ -4,7 +4,7 @@
  * program that prints; nothing is kept here beyond what was under way.
  */
 import type { Frame, FrameKind } from "@insien/protocol/frames";
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type { RpcAnswers, RpcNotice, RpcType } from "@insien/protocol";
 import type { RequestOptions } from "../configuration.ts";
 import { pause, withDeadline } from "../deadline.ts";

@@ -1,4 +1,4 @@
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { pause } from "../deadline.ts";
 import { SandboxConnectionError, SandboxError } from "../errors.ts";
 

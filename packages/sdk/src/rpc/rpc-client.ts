@@ -4,7 +4,7 @@ import { withDeadline } from "../deadline.ts";
 import type { RequestOptions } from "../configuration.ts";
 import { SandboxError } from "../errors.ts";
 import { ConnectionPool } from "./connection-pool.ts";
-import { retry } from "./retry.ts";
+import { isWorthRetrying, retry } from "./retry.ts";
 import type { RpcConnection, RpcFields } from "./rpc-connection.ts";
 
 /** Asking these twice is the same as asking once, so a lost answer is asked for again. */
@@ -60,7 +60,8 @@ export class RpcClient {
 
   /** Retries the opening of a connection, which is always safe. */
   connect(take: () => Promise<RpcConnection>, signal?: AbortSignal): Promise<RpcConnection> {
-    return retry(take, { forMs: this.reconnectTimeoutMs, signal });
+    const worthIt = (error: unknown): boolean => !this.pool.closed && isWorthRetrying(error);
+    return retry(take, { forMs: this.reconnectTimeoutMs, signal, worthIt });
   }
 
   /** Repeats when a connection was lost; what the sandbox itself answers is final. */

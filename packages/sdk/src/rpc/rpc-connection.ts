@@ -1,6 +1,6 @@
 /** One RPC WebSocket: requests matched to answers by id, and at most one stream of frames. */
 import { decodeFrame, encodeFrame, type Frame, type FrameKind } from "@insien/protocol/frames";
-import { LIMITS } from "@insien/protocol/limits";
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import type {
   RpcAnswer,
   RpcAnswers,
