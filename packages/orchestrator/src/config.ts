@@ -43,6 +43,8 @@ export interface Config {
   }>;
   /** Of owners for whom no administrator set others; sizes in bytes, what is absent is not bounded. */
   readonly quotas: Readonly<Partial<Record<QuotaName, number>>>;
+  /** Servers from which every owner may mount volumes; administrators may from any. */
+  readonly nfsServers: readonly string[];
   readonly publicUrl: string | undefined;
   /** Where other orchestrators on the same database reach this one; from its address when `undefined`. */
   readonly nodeUrl: string | undefined;
@@ -146,6 +148,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
       idleTimeoutSeconds: given.INSIEN_DEFAULT_IDLE_TIMEOUT_SECONDS,
     }),
     quotas: quotasFrom(given),
+    nfsServers: given.INSIEN_NFS_SERVERS ?? [],
     publicUrl: given.INSIEN_PUBLIC_URL,
     nodeUrl: given.INSIEN_NODE_URL,
     domain: given.INSIEN_DOMAIN ?? domainOf(given.INSIEN_PUBLIC_URL),

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { Belongings } from "./app/belongings.ts";
-import { boundedRows } from "./app/bounded-rows.ts";
+import { boundedRows, ofCreate } from "./app/bounded-rows.ts";
 import { ApiKeys } from "./app/keys.ts";
 import { ExecutionRecord } from "./app/execution-record.ts";
 import { LiveSandboxes } from "./app/live-sandboxes.ts";
@@ -13,7 +13,11 @@ import { NodeDirectory } from "./app/node-directory.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
 import { SandboxService } from "./app/sandbox-service.ts";
+import { SandboxVolumes } from "./app/sandbox-volumes.ts";
 import { TemplateCatalog } from "./app/template-catalog.ts";
+import { VolumeCatalog } from "./app/volume-catalog.ts";
+import { VolumeMounts } from "./app/volume-mounts.ts";
+import { VolumeStorage } from "./app/volume-storage.ts";
 import type { Config } from "./config.ts";
 import type { Database } from "./db/index.ts";
 import { type HttpAddress, type HttpServer, createHttpServer } from "./http/server.ts";
@@ -56,6 +60,8 @@ export class Server implements AsyncDisposable {
   readonly #keys: ApiKeys;
   readonly #nodes: NodeDirectory;
   readonly #quotas: OwnerQuotas;
+  readonly #storage: VolumeStorage;
+  readonly #mounts: VolumeMounts;
   #pooled: PreparedTemplate | undefined;
   #http: HttpServer | undefined;
   #expiry: Expiry | undefined;
@@ -93,11 +99,19 @@ export class Server implements AsyncDisposable {
       log,
     });
     const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
-    const belongings: Belongings[] = [];
+    const volumes = { rows: database.volumes, quotas: this.#quotas, events: database.events };
+    this.#storage = new VolumeStorage({ rows: database.volumes, runtime, nodeId, log });
+    const belongings: Belongings[] = [
+      { check: (request) => this.#quotas.assertRoom(request.ownerId, ofCreate(request)) },
+      new SandboxVolumes({ ...volumes, storage: this.#storage }),
+    ];
     this.#lifecycle = new SandboxLifecycle(
       { ...common, templates: this.#templates, belongings },
       this.#live,
     );
+    const { store: sandboxes } = common;
+    const mounting = { ...volumes, store: sandboxes, lifecycle: this.#lifecycle };
+    this.#mounts = new VolumeMounts({ ...mounting, storage: this.#storage });
     const adoption = new PoolAdoption(this.#pool, factory, this.#lines, () => {
       if (config.poolSize === 0) return "nothing";
       if (this.#pooled === undefined) return "nothing yet";
@@ -106,6 +120,7 @@ export class Server implements AsyncDisposable {
     this.#reconciler = new Reconciler({
       ...common,
       adoption,
+      storage: this.#storage,
       lifecycle: this.#lifecycle,
       live: this.#live,
     });
@@ -138,6 +153,13 @@ export class Server implements AsyncDisposable {
         keys: this.#keys,
         nodes: this.#nodes,
         quotas: this.#quotas,
+        volumes: new VolumeCatalog({
+          rows: database.volumes,
+          storage: this.#storage,
+          quotas: this.#quotas,
+          nfsServers: config.nfsServers,
+        }),
+        mounts: this.#mounts,
         health: async () => ({ database: await database.health(), runtime: runtime.name }),
       },
       logger: log,

@@ -17,6 +17,7 @@ import type {
 } from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
 import type { Quotas } from "../src/app/quotas.ts";
+import type { Mounts, Volumes } from "../src/app/volumes.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 
 export const OWNER: Principal = { keyId: "key1", ownerId: "owner1", admin: true };
@@ -25,6 +26,10 @@ export const OWNER_KEY = "insien_owner_5ecret";
 export const STRANGER_KEY = "insien_stranger_5ecret";
 
 const NOTHING_USED = { sandboxes: 0, cpu: 0, memory: 0, disk: 0, creates_per_minute: 0 };
+
+function noVolume(name: string): never {
+  throw new InsienError("volume_not_found", `There is no volume ${name}`);
+}
 
 /** The application in memory: enough of its promises for the doors to be tested against. */
 export class ApplicationDouble implements Application {
@@ -70,6 +75,22 @@ export class ApplicationDouble implements Application {
     get: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
     set: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
     clear: async () => false,
+  };
+
+  /** There is none, and none can be made. */
+  readonly volumes: Volumes = {
+    create: async ({ ownerId }) => {
+      throw new InsienError("capability_missing", `Nobody, nor ${ownerId}, has volumes here`);
+    },
+    list: async () => [],
+    get: async (_by, name) => noVolume(name),
+    delete: async (_by, name) => noVolume(name),
+  };
+  readonly mounts: Mounts = {
+    list: async (by, id) => (this.#find(by, id), []),
+    mount: async (by, id, { volume }) => (this.#find(by, id), noVolume(volume)),
+    unmount: async (by, id, name) => (this.#find(by, id), noVolume(name)),
+    pathIn: async (by, id, name) => (this.#find(by, id), noVolume(name)),
   };
 
   /** `place` is where every sandbox is said to be; `undefined`: here. */

@@ -10,28 +10,40 @@ export const volumeName = z
     "must be lower-case letters, digits, '_', '.' and '-', at most 63",
   );
 
+/** Without them a machine does not start, or is not the one that its agent expects. */
+const SYSTEM_DIRECTORIES: ReadonlySet<string> = new Set([
+  ...["proc", "sys", "dev", "insien"],
+  ...["etc", "bin", "sbin", "lib", "lib64", "usr"],
+]);
+
 export const mountPath = z
   .string()
   .max(LIMITS.pathBytes.value)
   .regex(/^\/[^\0]+$/, "must be an absolute path")
-  .refine(
-    (path) =>
-      !path.split("/").includes("..") &&
-      !/^\/+(?:proc|sys|dev|insien|etc|bin|sbin|lib|lib64|usr)(?:\/|$)/.test(path),
-    "must lie outside the system's own directories, without '..'",
-  );
+  .refine((path) => {
+    const names = path.split("/").filter((name) => name !== "" && name !== ".");
+    return !names.includes("..") && names[0] !== undefined && !SYSTEM_DIRECTORIES.has(names[0]);
+  }, "must lie outside the system's own directories, without '..'");
 
 export const volumeSize = sizeText("1m", "16t");
 
 /** One entry of `volumes` when a sandbox is created; its key is the volume's name. */
-export const volumeConfig = z.strictObject({
-  mount_path: mountPath,
-  /** `local`: made with the sandbox and destroyed with it; `network`: one that exists, shared. */
-  type: z.enum(["local", "network"]).optional(),
-  read_only: z.boolean().optional(),
-  /** Of a `local` one. */
-  size: volumeSize.optional(),
-});
+export const volumeConfig = z
+  .strictObject({
+    mount_path: mountPath,
+    /**
+     * `local`, by default: made with the sandbox and destroyed with it; `network`: one that exists,
+     * shared.
+     */
+    type: z.enum(["local", "network"]).optional(),
+    read_only: z.boolean().optional(),
+    /** Of a `local` one. */
+    size: volumeSize.optional(),
+  })
+  .refine(({ type, size }) => type !== "network" || size === undefined, {
+    path: ["size"],
+    error: "is for local volumes: a network volume got its own when it was made",
+  });
 export type VolumeConfig = z.infer<typeof volumeConfig>;
 
 export const volumeConfigs = z
@@ -89,6 +101,9 @@ export const volumeView = z.object({
 });
 export type VolumeView = z.infer<typeof volumeView>;
 export const volumeList = z.object({ items: z.array(volumeView) });
+
+/** A volume's name or id. */
+export const volumeParam = z.object({ volume: z.string().min(1).max(128) });
 
 export const mountBody = z.strictObject({
   /** A volume's name or id. */

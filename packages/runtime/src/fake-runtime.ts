@@ -5,7 +5,9 @@
 import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { InsienError, type MachineId } from "@insien/protocol";
+import type { VolumeMount } from "./facets.ts";
 import { FakeAgent } from "./fake-agent.ts";
+import { type FakeVolume, FakeVolumeStore } from "./fake-volumes.ts";
 import type {
   CallOptions,
   Machine,
@@ -31,6 +33,7 @@ interface FakeMachine {
 /** What the instances of one test share, as drivers share a daemon: outlives any one of them. */
 export class FakeHost {
   readonly machines = new Map<MachineId, FakeMachine>();
+  readonly volumes = new Map<string, FakeVolume>();
   readonly watchers = new Set<(ownerId: string, event: MachineEvent) => void>();
 
   tell(ownerId: string, event: MachineEvent): void {
@@ -50,6 +53,7 @@ export class FakeRuntime implements Runtime {
   readonly host: FakeHost;
   /** May be changed at any time. */
   createLatencyMs: number;
+  readonly volumes: FakeVolumeStore;
   readonly #ownerId: string;
   readonly #createFailures: InsienError[] = [];
 
@@ -57,6 +61,11 @@ export class FakeRuntime implements Runtime {
     this.#ownerId = options.ownerId;
     this.host = options.host ?? new FakeHost();
     this.createLatencyMs = options.createLatencyMs ?? 0;
+    this.volumes = new FakeVolumeStore(options.ownerId, {
+      volumes: this.host.volumes,
+      mounted: () => this.host.machines.values().map(({ spec }) => spec.volumes ?? []),
+      remount: (machineId, mounts) => this.#remount(machineId, mounts),
+    });
   }
 
   /** Makes the next create throw this, and the one after it, and so on, for as many as were given. */
@@ -195,6 +204,15 @@ export class FakeRuntime implements Runtime {
 
   /** Machines stay with the host, as real ones would. */
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #remount(machineId: MachineId, mounts: readonly VolumeMount[]): Promise<boolean> {
+    const found = this.#mustFind(machineId);
+    const isRunning = found.machine.state === "running";
+    if (isRunning) await this.stop(machineId);
+    found.spec = { ...found.spec, volumes: mounts };
+    if (isRunning) await this.start(machineId);
+    return isRunning;
+  }
 
   #boot(spec: MachineSpec, files: Map<string, Buffer>): FakeAgent {
     const { machineId, lineDirectory } = spec;

@@ -15,6 +15,7 @@ import type {
 import type { Progress } from "@insien/runtime";
 import type { Principal } from "./principal.ts";
 import type { Quotas } from "./quotas.ts";
+import type { Mounts, Volumes } from "./volumes.ts";
 
 export interface Sandbox {
   id: SandboxId;
@@ -142,6 +143,8 @@ export interface Application {
   keys: Keys;
   nodes: Nodes;
   quotas: Quotas;
+  volumes: Volumes;
+  mounts: Mounts;
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }

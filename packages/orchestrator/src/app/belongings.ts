@@ -9,6 +9,8 @@ import type { CreateRequest } from "./create-request.ts";
  * come twice, because the reconciler finishes what a crash cut short.
  */
 export interface Belongings {
+  /** Nothing was made yet. What this throws refuses the create before it costs anything. */
+  check?(request: CreateRequest): Promise<void>;
   /** The row was written, and the machine is about to be made. What this throws refuses the create. */
   prepare?(
     row: SandboxRecord,
@@ -35,6 +37,10 @@ export class AllBelongings implements Required<Belongings> {
   constructor(kinds: readonly Belongings[], log: Logger) {
     this.#kinds = kinds;
     this.#log = log;
+  }
+
+  async check(request: CreateRequest): Promise<void> {
+    for (const kind of this.#kinds) await kind.check?.(request);
   }
 
   /** One kind after the other: what the first refuses, the next need not make. */

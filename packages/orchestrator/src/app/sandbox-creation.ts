@@ -45,6 +45,7 @@ export class SandboxCreation {
     request: CreateRequest,
     options: CreateOptions,
   ): Promise<SandboxRecord> {
+    await this.#parts.belongings.check(request);
     const template = await this.#parts.templates.prepare(request, options);
     const warm = canBeWarm(request) ? this.#parts.pool.claim(template) : undefined;
     return warm === undefined

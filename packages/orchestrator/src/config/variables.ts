@@ -48,6 +48,14 @@ const diskSize = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const hosts = z
+  .string()
+  .transform((text) => text.split(",").map((each) => each.trim()))
+  .refine(
+    (list) => list.every((each) => /^[A-Za-z0-9.:-]{1,253}$/.test(each)),
+    "must be host names or addresses, with commas between",
+  );
+
 const flag = z
   .string()
   .regex(/^(1|0|true|false)$/, "must be 1 or 0")
@@ -165,6 +173,8 @@ const shape = {
   INSIEN_QUOTA_MEMORY: size.optional(),
   INSIEN_QUOTA_DISK: size.optional(),
   INSIEN_QUOTA_CREATES_PER_MINUTE: whole(0, 1_000_000).optional(),
+  /** The host mounts with its own address and rights: from elsewhere only for administrators. */
+  INSIEN_NFS_SERVERS: hosts.optional(),
   INSIEN_PUBLIC_URL: webUrl.optional(),
   /** Where the other orchestrators on the same database reach this one. */
   INSIEN_NODE_URL: origin.optional(),

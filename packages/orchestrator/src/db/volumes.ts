@@ -13,7 +13,6 @@ export interface MountedVolume {
   readOnly: boolean;
 }
 
-type NewVolume = Omit<VolumeRecord, "usedBytes" | "deletedAt">;
 type NewMount = Omit<MountRecord, "volumeId">;
 
 export interface VolumeRows {
@@ -21,7 +20,7 @@ export interface VolumeRows {
    * Stores a new volume, a local one with its mount. Throws `volume_exists`, `limit_reached`, or what
    * `admit` throws, which sees the owner's usage while no other create of the owner's can change it.
    */
-  insert(volume: NewVolume, admit: Admission, mount?: NewMount): Promise<void>;
+  insert(volume: VolumeRecord, admit: Admission | undefined, mount?: NewMount): Promise<void>;
   /** A network volume of the owner's by its id or name; deleted ones are not found. */
   find(ownerId: string, nameOrId: string): Promise<VolumeRecord | undefined>;
   /** Network volumes of an owner, the newest first. */
@@ -38,18 +37,19 @@ export interface VolumeRows {
   unmount(sandboxId: SandboxId, volumeId: string): Promise<boolean>;
   /** Marks a volume as deleted, unless sandboxes that are not ended mount it: these are given. */
   markDeleted(volumeId: string, at: Date): Promise<SandboxId[]>;
-  /** What is left of a sandbox that ended: its local volumes become deleted, its mounts are forgotten. */
-  release(sandboxId: SandboxId, at: Date): Promise<void>;
+  /** Marks a volume as deleted that could not be made, whoever was to mount it. */
+  discard(volumeId: string, at: Date): Promise<void>;
+  /**
+   * Forgets the mounts of a sandbox that ended, and marks its local volumes as deleted. `false` when
+   * there were none.
+   */
+  release(sandboxId: SandboxId, at: Date): Promise<boolean>;
   /** Volumes whose storage is to be removed on a node: deleted ones, and local ones whose sandbox ended. */
   removable(nodeId: string, sandboxId?: SandboxId): Promise<VolumeRecord[]>;
   /** Forgets a volume whose storage is gone. */
   remove(volumeId: string): Promise<boolean>;
   /** Of these ids, those that have a row, whatever its state. */
   known(volumeIds: readonly string[]): Promise<Set<string>>;
-  /** Volumes whose storage is on a node, nfs apart. */
-  idsOfNode(nodeId: string): Promise<string[]>;
-  /** Notes what the files of volumes take, in bytes. */
-  measured(bytesById: ReadonlyMap<string, number>): Promise<void>;
 }
 
 export function volumeRows(connection: Connection): VolumeRows {
@@ -126,8 +126,6 @@ function readers(connection: Connection) {
       );
       return new Set(rows.map(({ id }) => id));
     },
-    idsOfNode: async (nodeId) =>
-      (await select(and(eq(volumes.nodeId, nodeId), PRESENT))).map(({ id }) => id),
   } satisfies Partial<VolumeRows>;
 }
 
@@ -141,13 +139,15 @@ function mounting(connection: Connection) {
         if (mount !== undefined)
           await statements.insert(sandboxMounts).values({ ...mount, volumeId: volume.id });
       };
-      await admitted(connection, volume.ownerId, admit, work).catch((error: unknown) => {
-        if (constraintOf(error) !== undefined)
-          throw new InsienError("volume_exists", `There is a volume ${volume.name} already`, {
-            cause: error,
-          });
-        throw error;
-      });
+      await admitted(connection, volume.ownerId, admit ?? (() => undefined), work).catch(
+        (error: unknown) => {
+          if (constraintOf(error) !== undefined)
+            throw new InsienError("volume_exists", `There is a volume ${volume.name} already`, {
+              cause: error,
+            });
+          throw error;
+        },
+      );
     },
     mount: async (mount) => {
       const { sandboxId, volumeId, mountPath } = mount;
@@ -169,19 +169,6 @@ function mounting(connection: Connection) {
           .where(and(eq(sandboxMounts.sandboxId, sandboxId), eq(sandboxMounts.volumeId, volumeId))),
       );
       return (removed.rowCount ?? 0) > 0;
-    },
-    measured: async (bytesById) => {
-      if (bytesById.size === 0) return;
-      const measured = sql`unnest(
-        ${sql.param([...bytesById.keys()])}::text[], ${sql.param([...bytesById.values()])}::bigint[]
-      ) as measured (id, bytes)`;
-      await write(() =>
-        drizzle
-          .update(volumes)
-          .set({ usedBytes: sql`measured.bytes` })
-          .from(measured)
-          .where(sql`${volumes.id} = measured.id`),
-      );
     },
   } satisfies Partial<VolumeRows>;
 }
@@ -209,16 +196,26 @@ function removal({ drizzle, write }: Connection) {
           return users.map(({ sandboxId }) => sandboxId);
         }),
       ),
-    release: async (sandboxId, at) => {
+    discard: async (volumeId, at) => {
       await write(() =>
         drizzle.transaction(async (transaction) => {
-          await transaction.delete(sandboxMounts).where(eq(sandboxMounts.sandboxId, sandboxId));
-          await transaction
-            .update(volumes)
-            .set({ deletedAt: at })
-            .where(and(eq(volumes.sandboxId, sandboxId), eq(volumes.type, "local"), PRESENT));
+          await transaction.delete(sandboxMounts).where(eq(sandboxMounts.volumeId, volumeId));
+          await transaction.update(volumes).set({ deletedAt: at }).where(eq(volumes.id, volumeId));
         }),
       );
+    },
+    release: async (sandboxId, at) => {
+      const released = await write(() =>
+        drizzle.execute(sql`
+          with forgotten as (
+            delete from sandbox_mounts where sandbox_id = ${sandboxId} returning 1
+          ), marked as (
+            update volumes set deleted_at = ${at}
+            where sandbox_id = ${sandboxId} and type = 'local' and deleted_at is null returning 1
+          )
+          select 1 from forgotten union all select 1 from marked`),
+      );
+      return released.rows.length > 0;
     },
     remove: async (volumeId) => {
       const removed = await write(() =>

@@ -21,9 +21,11 @@ import { addExecRoutes } from "./routes/exec.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addKeyRoutes } from "./routes/keys.ts";
+import { addMountRoutes } from "./routes/mounts.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
+import { addVolumeRoutes } from "./routes/volumes.ts";
 
 export interface HttpServerOptions {
   application: Application;
@@ -120,6 +122,8 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
     addQuotaRoutes(routes, door);
+    addVolumeRoutes(routes, door);
+    addMountRoutes(routes, door);
     addSeedRoutes(routes, door);
     addAgentRoutes(routes);
     addDocsRoutes(routes);

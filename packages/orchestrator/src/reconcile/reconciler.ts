@@ -5,6 +5,7 @@ import type { LiveSandboxes } from "../app/live-sandboxes.ts";
 import type { MachineFactory } from "../app/machine-factory.ts";
 import type { MachinePool } from "../app/machine-pool.ts";
 import type { SandboxLifecycle } from "../app/sandbox-lifecycle.ts";
+import type { VolumeStorage } from "../app/volume-storage.ts";
 import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import type { LineServer } from "../line/line-server.ts";
 import { type Action, plan } from "./plan.ts";
@@ -19,6 +20,7 @@ export interface ReconcilerParts {
   factory: MachineFactory;
   pool: MachinePool;
   adoption: PoolAdoption;
+  storage: VolumeStorage;
   lifecycle: SandboxLifecycle;
   live: LiveSandboxes;
   nodeId: string;
@@ -64,7 +66,7 @@ export class Reconciler implements AsyncDisposable {
     // What a start waits for is that everything that runs can be reached, not the tidying up.
     await (options.first === true
       ? Promise.all(carriedOut.filter((_, index) => actions[index]?.type === "adopt"))
-      : Promise.all(carriedOut));
+      : Promise.all([...carriedOut, this.#parts.storage.settle()]));
     if (options.first === true) {
       await lines.removeStrays(new Set(machines.map((machine) => machine.machineId as string)));
     }
