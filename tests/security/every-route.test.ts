@@ -110,7 +110,7 @@ describe("every route", () => {
 
   test("shows a stranger nothing of a sandbox, not even that it exists", async () => {
     const aboutSandbox = calls.filter(
-      (call) => call.path.includes("{id}") && !call.path.includes("/keys/"),
+      (call) => call.path.includes("{id}") && !/\/(?:keys|webhooks)\//.test(call.path),
     );
     expect(aboutSandbox.length).toBeGreaterThan(8);
     for (const call of aboutSandbox) {

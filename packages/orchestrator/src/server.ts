@@ -8,29 +8,36 @@ import { ApiKeys } from "./app/keys.ts";
 import { ExecutionRecord } from "./app/execution-record.ts";
 import { LiveSandboxes } from "./app/live-sandboxes.ts";
 import { MachineFactory } from "./app/machine-factory.ts";
+import { MainRecord } from "./app/main-record.ts";
 import { MachinePool } from "./app/machine-pool.ts";
 import { NodeDirectory } from "./app/node-directory.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
+import { SandboxLines } from "./app/sandbox-lines.ts";
 import { SandboxService } from "./app/sandbox-service.ts";
 import { SandboxVolumes } from "./app/sandbox-volumes.ts";
+import { SandboxSettings } from "./app/sandbox-settings.ts";
 import { TemplateCatalog } from "./app/template-catalog.ts";
 import { VolumeCatalog } from "./app/volume-catalog.ts";
 import { VolumeMounts } from "./app/volume-mounts.ts";
 import { VolumeStorage } from "./app/volume-storage.ts";
+import { OwnedWebhooks } from "./app/webhooks.ts";
+import { SandboxUsage } from "./app/usage.ts";
 import type { Config } from "./config.ts";
 import type { Database } from "./db/index.ts";
 import { type HttpAddress, type HttpServer, createHttpServer } from "./http/server.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { serverFamilies } from "./metrics/server-series.ts";
+import type { ServerMetrics } from "./metrics/server-metrics.ts";
 import { nodeUrlOf } from "./node-url.ts";
 import { LineServer } from "./line/line-server.ts";
 import { Expiry } from "./reconcile/expiry.ts";
 import { PoolAdoption } from "./reconcile/pool-adoption.ts";
 import { Reconciler } from "./reconcile/reconciler.ts";
+import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 
 /** How long a pool waits for the warm machines of an earlier process before it makes its own. */
 const ADOPTION_MS = 2_000;
-/** Ended sandboxes and their events stay readable this long. */
-const RETENTION_MS = 7 * 24 * 3600 * 1000;
 
 export interface ServerParts {
   config: Config;
@@ -41,6 +48,7 @@ export interface ServerParts {
   nodeId: string;
   /** The administrator's key. */
   apiKey: string;
+  metrics: ServerMetrics;
   log: Logger;
 }
 
@@ -54,6 +62,7 @@ export class Server implements AsyncDisposable {
   readonly #pool: MachinePool;
   readonly #templates: TemplateCatalog;
   readonly #record: ExecutionRecord;
+  readonly #mains: MainRecord;
   readonly #lifecycle: SandboxLifecycle;
   readonly #live: LiveSandboxes;
   readonly #reconciler: Reconciler;
@@ -65,6 +74,7 @@ export class Server implements AsyncDisposable {
   #pooled: PreparedTemplate | undefined;
   #http: HttpServer | undefined;
   #expiry: Expiry | undefined;
+  #webhooks: WebhookDeliverer | undefined;
 
   constructor(parts: ServerParts) {
     this.#parts = parts;
@@ -84,8 +94,9 @@ export class Server implements AsyncDisposable {
     });
     this.#templates = new TemplateCatalog(runtime, parts.templates);
     this.#record = new ExecutionRecord(database.events, log);
+    this.#mains = new MainRecord(database.sandboxes, log);
     this.#live = new LiveSandboxes(
-      this.#record,
+      { executions: this.#record, mains: this.#mains },
       (machineId) => void this.#lifecycle.examine(machineId),
     );
     this.#nodes = new NodeDirectory({
@@ -106,7 +117,12 @@ export class Server implements AsyncDisposable {
       new SandboxVolumes({ ...volumes, storage: this.#storage }),
     ];
     this.#lifecycle = new SandboxLifecycle(
-      { ...common, templates: this.#templates, belongings },
+      {
+        ...common,
+        templates: this.#templates,
+        belongings,
+        onCreate: (create) => parts.metrics.created(create),
+      },
       this.#live,
     );
     const { store: sandboxes } = common;
@@ -126,9 +142,23 @@ export class Server implements AsyncDisposable {
     });
   }
 
+  /** What is counted elsewhere and read when somebody asks. */
+  #addMetrics(): void {
+    const { metrics, database, runtime } = this.#parts;
+    const state = {
+      version: packageJson.version,
+      runtime: runtime.name,
+      database: () => database.health(),
+      pools: () => this.#pool.sizes,
+      lines: () => this.#lines.counts,
+    };
+    metrics.add(() => serverFamilies(state));
+  }
+
   async start(): Promise<HttpAddress> {
     const { config, database, runtime, nodeId, log } = this.#parts;
     const store = database.sandboxes;
+    this.#addMetrics();
     await this.#keys.bootstrap(this.#parts.apiKey);
     await this.#reconciler.start();
     this.#expiry = new Expiry({
@@ -136,22 +166,27 @@ export class Server implements AsyncDisposable {
       live: this.#live,
       lifecycle: this.#lifecycle,
       nodeId,
-      retentionMs: RETENTION_MS,
+      retentionMs: config.worker.recordRetentionMs,
       log,
     });
+    const known = {
+      ...{ store, live: this.#live, lifecycle: this.#lifecycle, mains: this.#mains },
+    };
+    const lines = new SandboxLines(known);
     const sandboxes = new SandboxService({
-      store,
+      ...known,
+      lines,
       events: database.events,
-      live: this.#live,
-      lifecycle: this.#lifecycle,
       defaults: config.sandboxDefaults,
       capabilities: await runtime.capabilities(),
     });
     this.#http = await createHttpServer({
       application: {
         sandboxes,
+        settings: new SandboxSettings({ ...known, lines }),
         keys: this.#keys,
         nodes: this.#nodes,
+        webhooks: new OwnedWebhooks(database.webhooks, database.webhookDeliveries),
         quotas: this.#quotas,
         volumes: new VolumeCatalog({
           rows: database.volumes,
@@ -160,6 +195,12 @@ export class Server implements AsyncDisposable {
           nfsServers: config.nfsServers,
         }),
         mounts: this.#mounts,
+        usage: new SandboxUsage({
+          store,
+          usage: database.usage,
+          intervalMs: config.monitor.intervalMs,
+        }),
+        metrics: this.#parts.metrics,
         health: async () => ({ database: await database.health(), runtime: runtime.name }),
       },
       logger: log,
@@ -170,6 +211,12 @@ export class Server implements AsyncDisposable {
       ...(config.webSocketPort === undefined ? {} : { webSocketPort: config.webSocketPort }),
     });
     await this.#nodes.announce(config.nodeUrl ?? nodeUrlOf(address));
+    this.#webhooks = new WebhookDeliverer({
+      queue: database.webhookQueue,
+      allowPrivate: config.webhookAllowPrivate,
+      log,
+    });
+    this.#webhooks.start();
     void this.#fillPool();
     return address;
   }
@@ -187,12 +234,14 @@ export class Server implements AsyncDisposable {
     this.#expiry?.[Symbol.dispose]();
     await this.#nodes[Symbol.asyncDispose]();
     await this.#http?.close();
+    await this.#webhooks?.[Symbol.asyncDispose]();
     await this.#reconciler[Symbol.asyncDispose]();
     await this.#pool[Symbol.asyncDispose]();
     await this.#reconciler.removeWarm().catch((error: unknown) => {
       this.#parts.log.warn({ err: error }, "warm machines are left; the next start finds them");
     });
     await this.#record[Symbol.asyncDispose]();
+    await this.#mains[Symbol.asyncDispose]();
     await this.#keys[Symbol.asyncDispose]();
     await this.#lines[Symbol.asyncDispose]();
   }

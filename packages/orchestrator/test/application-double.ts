@@ -16,9 +16,12 @@ import type {
   Sandbox,
 } from "../src/app/application.ts";
 import type { Principal } from "../src/app/principal.ts";
+import type { Webhooks } from "../src/app/webhooks.ts";
 import type { Quotas } from "../src/app/quotas.ts";
 import type { Mounts, Volumes } from "../src/app/volumes.ts";
+import type { UsageHistory } from "../src/app/usage.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
+import { ServerMetrics } from "../src/metrics/server-metrics.ts";
 
 export const OWNER: Principal = { keyId: "key1", ownerId: "owner1", admin: true };
 export const STRANGER: Principal = { keyId: "key2", ownerId: "owner2", admin: false };
@@ -70,6 +73,16 @@ export class ApplicationDouble implements Application {
   };
 
   /** Nothing is bounded, and nothing counted. */
+  /** Nothing was measured of any sandbox. */
+  readonly usage: UsageHistory = {
+    history: async (principal, id, { stepSeconds = 5 }) => {
+      this.#find(principal, id);
+      return { stepSeconds, items: [] };
+    },
+  };
+
+  readonly metrics = new ServerMetrics();
+
   readonly quotas: Quotas = {
     own: async ({ ownerId }) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
     get: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
@@ -99,6 +112,18 @@ export class ApplicationDouble implements Application {
     place: undefined,
     locate: async () => this.nodes.place,
     forget: () => undefined,
+  };
+
+  /** There are none: what webhooks do is in the database. */
+  readonly webhooks: Webhooks = {
+    create: async () => noWebhook(),
+    list: async () => [],
+    get: async () => noWebhook(),
+    change: async () => noWebhook(),
+    remove: async () => false,
+    test: async () => noWebhook(),
+    deliveries: async () => noWebhook(),
+    replay: async () => noWebhook(),
   };
 
   readonly sandboxes = {
@@ -183,6 +208,10 @@ export class ApplicationDouble implements Application {
     this.#keys.set(key, { principal, view });
     return view;
   }
+}
+
+function noWebhook(): never {
+  throw new InsienError("webhook_not_found", "There are no webhooks");
 }
 
 function newSandbox(principal: Principal, body: CreateSandboxBody): Sandbox {

@@ -18,6 +18,10 @@ const webhookUrl = z
   .refine(
     (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
     "must be an http or https URL",
+  )
+  .refine(
+    (text) => !URL.canParse(text) || `${new URL(text).username}${new URL(text).password}` === "",
+    "must have no user and password in it: what is sent is signed, which says more",
   );
 
 export const createWebhookBody = z.strictObject({
@@ -53,7 +57,8 @@ export const createdWebhook = webhookView.extend({ secret: z.string() });
 export const DELIVERY_STATES = ["pending", "delivered", "failed"] as const;
 export const deliveryView = z.object({
   id: z.string(),
-  event: eventView,
+  /** A test, of the type webhook.test, is of no sandbox. */
+  event: eventView.partial({ sequence: true, sandbox_id: true }),
   state: z.enum(DELIVERY_STATES),
   attempts: z.number(),
   /** Of the last attempt. */
@@ -73,3 +78,16 @@ export const deliveryList = z.object({
   items: z.array(deliveryView),
   next_cursor: z.string().optional(),
 });
+export const webhookIdParam = z.object({ id: z.string().min(1).max(64) });
+export const deliveryIdParam = webhookIdParam.extend({ delivery_id: z.string().min(1).max(64) });
+export const deletedWebhook = z.object({ deleted: z.boolean() });
+
+/** What is sent, as Standard Webhooks recommends it, and where it happened. */
+export const webhookMessage = z.object({
+  type: z.string(),
+  timestamp: z.string(),
+  sequence: z.number().optional(),
+  sandbox_id: z.string().optional(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type WebhookMessage = z.infer<typeof webhookMessage>;

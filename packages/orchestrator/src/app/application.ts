@@ -13,8 +13,13 @@ import type {
   SandboxState,
 } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
+import type { Metrics } from "./metrics.ts";
+import type { Ports } from "./ports.ts";
 import type { Principal } from "./principal.ts";
+import type { UsageHistory } from "./usage.ts";
+import type { Webhooks } from "./webhooks.ts";
 import type { Quotas } from "./quotas.ts";
+import type { Settings } from "./settings.ts";
 import type { Mounts, Volumes } from "./volumes.ts";
 
 export interface Sandbox {
@@ -74,6 +79,8 @@ export interface Sandboxes {
   destroy(principal: Principal, id: SandboxId): Promise<boolean>;
   stop(principal: Principal, id: SandboxId, options?: { graceMs?: number }): Promise<Sandbox>;
   start(principal: Principal, id: SandboxId): Promise<Sandbox>;
+  /** Stops and starts it as one act; one that is stopped is only started. */
+  restart(principal: Principal, id: SandboxId, options?: { graceMs?: number }): Promise<Sandbox>;
   extend(
     principal: Principal,
     id: SandboxId,
@@ -140,11 +147,16 @@ export interface Nodes {
 
 export interface Application {
   sandboxes: Sandboxes;
+  settings: Settings;
   keys: Keys;
   nodes: Nodes;
+  webhooks: Webhooks;
+  ports: Ports;
   quotas: Quotas;
   volumes: Volumes;
   mounts: Mounts;
+  usage: UsageHistory;
+  metrics: Metrics;
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }

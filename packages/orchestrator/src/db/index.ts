@@ -16,4 +16,4 @@ export type {
 export type { WebhookChanges, WebhookRecord, WebhookRows } from "./webhooks.ts";
 export type { SandboxChanges, SandboxRecord, SandboxRows } from "./sandboxes.ts";
 export type { MountRecord, MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";
-export type { MeteredSandbox, Usage, UsageRows, UsageSample } from "./usage.ts";
+export type { MeteredSandbox, SandboxCounts, Usage, UsageRows, UsageSample } from "./usage.ts";

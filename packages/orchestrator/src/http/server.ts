@@ -22,10 +22,14 @@ import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addKeyRoutes } from "./routes/keys.ts";
 import { addMountRoutes } from "./routes/mounts.ts";
+import { addMetricsRoute, countRequests } from "./routes/metrics.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
 import { addVolumeRoutes } from "./routes/volumes.ts";
+import { addUsageRoutes } from "./routes/usage.ts";
+import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
+import { addWebhookRoutes } from "./routes/webhooks.ts";
 
 export interface HttpServerOptions {
   application: Application;
@@ -103,6 +107,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     version: packageJson.version,
     agentUrl: (reached, sandboxId) => agentUrl(source, reached, sandboxId),
   };
+  countRequests(app, door);
   addNodeRouting(app, { gateway, agentUrl: door.agentUrl });
   await addRoutes(app, server.routes, door);
   await app.ready();
@@ -122,9 +127,13 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
     addQuotaRoutes(routes, door);
+    addUsageRoutes(routes, door);
+    addMetricsRoute(routes, door);
     addVolumeRoutes(routes, door);
     addMountRoutes(routes, door);
     addSeedRoutes(routes, door);
+    addWebhookRoutes(routes, door);
+    addWebhookDeliveryRoutes(routes, door);
     addAgentRoutes(routes);
     addDocsRoutes(routes);
     await routes.register((files: App) => addFileRoutes(files, door));

@@ -43,6 +43,7 @@ export const volumes = pgTable(
     uniqueIndex("volumes_local_name")
       .on(table.sandboxId, table.name)
       .where(sql`${table.type} = 'local' and ${table.deletedAt} is null`),
+    index("volumes_of_owner").on(table.ownerId),
     index("volumes_of_node").on(table.nodeId),
   ],
 );

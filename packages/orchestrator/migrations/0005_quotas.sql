@@ -1,0 +1,2 @@
+CREATE INDEX "sandboxes_counted" ON "sandboxes" USING btree ("owner_id") WHERE "sandboxes"."state" not in ('destroyed', 'failed');--> statement-breakpoint
+CREATE INDEX "volumes_of_owner" ON "volumes" USING btree ("owner_id");

@@ -1,0 +1,2 @@
+ALTER TABLE "sandboxes" ADD COLUMN "environment_changed_at" timestamp (3) with time zone;--> statement-breakpoint
+ALTER TABLE "sandboxes" ADD COLUMN "entrypoint_changed_at" timestamp (3) with time zone;

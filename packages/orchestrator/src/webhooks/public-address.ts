@@ -1,0 +1,59 @@
+/**
+ * Which addresses a webhook may reach: those of the public internet. The owner of a webhook is not
+ * the owner of the host, and must not talk to its neighbours through it.
+ */
+import { lookup } from "node:dns";
+import { BlockList, type LookupFunction, isIP } from "node:net";
+
+const refused = new BlockList();
+/** From the IANA registries of special-purpose addresses. */
+const REFUSED_IPV4 = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.88.99.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "224.0.0.0/3",
+];
+/** Of 2000::/3, the rest being no one's: what is special, and what carries an IPv4 address. */
+const REFUSED_IPV6 = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
+for (const [ranges, family] of [
+  [REFUSED_IPV4, "ipv4"],
+  [REFUSED_IPV6, "ipv6"],
+] as const) {
+  for (const range of ranges) {
+    const [network = "", prefix] = range.split("/");
+    refused.addSubnet(network, Number(prefix), family);
+  }
+}
+const global = new BlockList();
+global.addSubnet("2000::", 3, "ipv6");
+
+export function isPublicAddress(address: string): boolean {
+  if (isIP(address) === 4) return !refused.check(address, "ipv4");
+  return global.check(address, "ipv6") && !refused.check(address, "ipv6");
+}
+
+/** Says no more than this of what a name stands for: it may be a name of the inside. */
+export class UnreachableAddress extends Error {}
+
+/**
+ * `dns.lookup` that finds public addresses only. Given to a socket it decides about the very address
+ * that the socket then dials, so that a name cannot change between check and use.
+ */
+export const lookupPublic: LookupFunction = (hostname, options, found) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    const [first, ...others] = (addresses ?? []).filter(({ address }) => isPublicAddress(address));
+    if (error !== null || first === undefined) found(new UnreachableAddress(hostname), "");
+    else if (options.all === true) found(null, [first, ...others]);
+    else found(null, first.address, first.family);
+  });
+};
