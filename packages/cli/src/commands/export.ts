@@ -1,0 +1,36 @@
+import { basename, resolve } from "node:path";
+import { stat } from "node:fs/promises";
+import type { Command } from "commander";
+import { sandboxOf } from "../context.ts";
+import { type OutputFlags, print } from "../output/print.ts";
+import { Progress } from "../output/progress.ts";
+import { bytesText } from "../output/quantity.ts";
+
+export function addExport(program: Command): void {
+  program
+    .command("export")
+    .description("Save a folder of a sandbox as a zip file")
+    .argument("<sandbox>", "id, beginning of an id, or name")
+    .argument("[folder]", "the home directory by default", ".")
+    .argument("[file]", "where to; named after the folder by default")
+    .option("--json", "as JSON")
+    .action(
+      async (
+        reference: string,
+        folder: string,
+        file: string | undefined,
+        flags: OutputFlags,
+        command: Command,
+      ) => {
+        await using sandbox = await sandboxOf(command, reference);
+        const { path } = await sandbox.files.stat(folder);
+        const target = resolve(file ?? `${basename(path) || "sandbox"}.zip`);
+        using progress = new Progress();
+        progress.step(`${path} ...`);
+        await sandbox.files.exportZip(folder, target, { requestTimeoutMs: 0 });
+        progress.done();
+        const { size } = await stat(target);
+        print(flags, { file: target, bytes: size }, `${target}  ${bytesText(size)}`);
+      },
+    );
+}

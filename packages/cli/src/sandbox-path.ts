@@ -1,0 +1,12 @@
+/** `box:/path` is a path in a sandbox; everything else is a path of this machine. */
+export interface SandboxPath {
+  sandbox: string;
+  path: string;
+}
+
+/** `./a:b` and `/a:b` are local, as they are to `scp` and `docker cp`. */
+export function sandboxPathOf(text: string): SandboxPath | undefined {
+  const [, sandbox, path] = /^([^/.:][^/:]*):([\s\S]*)$/.exec(text) ?? [];
+  if (sandbox === undefined) return undefined;
+  return { sandbox, path: path || "." };
+}
