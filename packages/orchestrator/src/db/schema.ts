@@ -106,6 +106,9 @@ export const sandboxes = pgTable(
   },
   (table) => [
     index("sandboxes_of_owner").on(table.ownerId, desc(table.createdAt), desc(table.id)),
+    index("sandboxes_counted")
+      .on(table.ownerId)
+      .where(sql`${table.state} not in ('destroyed', 'failed')`),
     uniqueIndex("sandboxes_machine").on(table.machineId),
     index("sandboxes_live")
       .on(table.nodeId, table.state)
