@@ -22,8 +22,8 @@ export async function forwardPort(
     });
   });
   server.listen(local, LOOPBACK);
-  await once(server, "listening").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EADDRINUSE") throw error;
+  await once(server, "listening").catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
     throw new UsageError(
       `Port ${local} of this machine is taken.`,
       `Choose another: insien ports forward ${sandbox.id} <port>:${internal}`,

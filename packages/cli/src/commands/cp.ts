@@ -37,8 +37,8 @@ export function addCopy(program: Command): void {
       using progress = new Progress();
       const bytes =
         to === undefined
-          ? await copyOut(sandbox, from as SandboxPath, target, progress)
-          : await copyIn(sandbox, source, to, flags, progress);
+          ? await copyOut(sandbox, (from as SandboxPath).path, target, progress)
+          : await copyIn(sandbox, { source, path: to.path, user: flags.user }, progress);
       progress.done();
       print(flags, { bytes }, process.stdout.isTTY ? `Copied ${bytesText(bytes)}.` : "");
     });
@@ -46,9 +46,7 @@ export function addCopy(program: Command): void {
 
 async function copyIn(
   sandbox: Sandbox,
-  source: string,
-  { path }: SandboxPath,
-  { user }: Flags,
+  { source, path, user }: { source: string; path: string; user: string | undefined },
   progress: Progress,
 ): Promise<number> {
   const info = await stat(source).catch(() => undefined);
@@ -84,7 +82,7 @@ async function insideTarget(
 
 async function copyOut(
   sandbox: Sandbox,
-  { path }: SandboxPath,
+  path: string,
   target: string,
   progress: Progress,
 ): Promise<number> {

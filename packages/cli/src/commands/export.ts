@@ -14,23 +14,16 @@ export function addExport(program: Command): void {
     .argument("[folder]", "the home directory by default", ".")
     .argument("[file]", "where to; named after the folder by default")
     .option("--json", "as JSON")
-    .action(
-      async (
-        reference: string,
-        folder: string,
-        file: string | undefined,
-        flags: OutputFlags,
-        command: Command,
-      ) => {
-        await using sandbox = await sandboxOf(command, reference);
-        const { path } = await sandbox.files.stat(folder);
-        const target = resolve(file ?? `${basename(path) || "sandbox"}.zip`);
-        using progress = new Progress();
-        progress.step(`${path} ...`);
-        await sandbox.files.exportZip(folder, target, { requestTimeoutMs: 0 });
-        progress.done();
-        const { size } = await stat(target);
-        print(flags, { file: target, bytes: size }, `${target}  ${bytesText(size)}`);
-      },
-    );
+    .action(async (...call: [string, string, string | undefined, OutputFlags, Command]) => {
+      const [reference, folder, file, flags, command] = call;
+      await using sandbox = await sandboxOf(command, reference);
+      const { path } = await sandbox.files.stat(folder);
+      const target = resolve(file ?? `${basename(path) || "sandbox"}.zip`);
+      using progress = new Progress();
+      progress.step(`${path} ...`);
+      await sandbox.files.exportZip(folder, target, { requestTimeoutMs: 0 });
+      progress.done();
+      const { size } = await stat(target);
+      print(flags, { file: target, bytes: size }, `${target}  ${bytesText(size)}`);
+    });
 }

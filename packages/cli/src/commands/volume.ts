@@ -102,19 +102,12 @@ function addMounting(volume: Command): void {
     .argument("[path]", "where; the volume's own by default")
     .option("--read-only", "it cannot be written there")
     .option("--json", "as JSON")
-    .action(
-      async (
-        reference: string,
-        name: string,
-        mountPath: string | undefined,
-        flags: MountFlags,
-        command: Command,
-      ) => {
-        await using sandbox = await sandboxOf(command, reference);
-        const { readOnly } = flags;
-        tell(flags, await sandbox.volumes.mount(name, { mountPath, readOnly }));
-      },
-    );
+    .action(async (...call: [string, string, string | undefined, MountFlags, Command]) => {
+      const [reference, name, mountPath, flags, command] = call;
+      await using sandbox = await sandboxOf(command, reference);
+      const { readOnly } = flags;
+      tell(flags, await sandbox.volumes.mount(name, { mountPath, readOnly }));
+    });
   volume
     .command("unmount")
     .alias("umount")

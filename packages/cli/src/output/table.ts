@@ -3,7 +3,9 @@ import { style } from "./style.ts";
 
 const GAP = "  ";
 
-const widthOf = (text: string): number => [...stripVTControlCharacters(text)].length;
+const SEGMENTS = new Intl.Segmenter();
+const widthOf = (text: string): number =>
+  Iterator.from(SEGMENTS.segment(stripVTControlCharacters(text))).reduce((count) => count + 1, 0);
 
 /** Columns under headings, as wide as they need; no lines to draw, so that `awk` and `cut` work too. */
 export function table(
@@ -24,5 +26,5 @@ export function table(
 
 /** What a sandbox's owner chose to name it must not move the cursor of who lists it. */
 const oneLine = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex -- colours of our own are the only sequences kept
+  // Colours of our own are the only sequences kept.
   text.replaceAll(/[\x00-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d+m)/g, "\u{fffd}");
