@@ -8,6 +8,7 @@ import type {
   MachineEvent,
   MachineLimits,
   MachineSpec,
+  Meter,
   PreparedTemplate,
   Progress,
   Runtime,
@@ -17,6 +18,7 @@ import type {
   VolumeStore,
 } from "@insien/runtime";
 import type Docker from "dockerode";
+import { ContainerMeter } from "./container-meter.ts";
 import { containerOptions, fingerprintOf, limitOptions } from "./container-options.ts";
 import { Engine, engineWords, isConflict, isNotFound } from "./engine.ts";
 import { containerEnds } from "./engine-events.ts";
@@ -70,6 +72,7 @@ class DockerRuntime implements Runtime {
   /** Machines that are being made anew by this instance: to others they are what they were. */
   readonly #remounting = new Map<MachineId, Machine>();
   readonly volumes: VolumeStore;
+  readonly meter: Meter;
   #capabilities: Promise<RuntimeCapabilities> | undefined;
 
   constructor(options: DockerRuntimeOptions) {
@@ -87,6 +90,7 @@ class DockerRuntime implements Runtime {
     this.#shelf = new VolumeShelf(this.#engine, options.ownerId);
     this.#homes = new MachineHomes(this.#engine, options.ownerId);
     this.volumes = this.#volumeStore();
+    this.meter = new ContainerMeter(this.#engine, this.#containers);
   }
 
   #volumeStore(): VolumeStore {

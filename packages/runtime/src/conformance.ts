@@ -12,6 +12,7 @@ import { isolationCases } from "./conformance/isolation-cases.ts";
 import { leftoverCases } from "./conformance/leftover-cases.ts";
 import { lifecycleCases } from "./conformance/lifecycle-cases.ts";
 import { limitCases } from "./conformance/limit-cases.ts";
+import { meterCases } from "./conformance/meter-cases.ts";
 import { volumeCases } from "./conformance/volume-cases.ts";
 
 const cases = {
@@ -20,6 +21,7 @@ const cases = {
   ...isolationCases,
   ...leftoverCases,
   ...volumeCases,
+  ...meterCases,
 };
 export type ConformanceCase = keyof typeof cases;
 
