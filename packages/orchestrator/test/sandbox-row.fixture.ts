@@ -19,6 +19,8 @@ export function newSandboxRow(over: Partial<SandboxRecord> = {}): Omit<SandboxRe
     entrypoint: undefined,
     command: undefined,
     maxRetries: 0,
+    environmentChangedAt: undefined,
+    entrypointChangedAt: undefined,
     main: undefined,
     diskBytes: undefined,
     metadata: {},

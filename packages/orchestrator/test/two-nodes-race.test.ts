@@ -7,7 +7,6 @@ import { InsienError } from "@insien/protocol";
 import { FakeHost, FakeRuntime } from "@insien/runtime/fake";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { ExecutionRecord } from "../src/app/execution-record.ts";
 import { LiveSandboxes } from "../src/app/live-sandboxes.ts";
 import { MachineFactory } from "../src/app/machine-factory.ts";
 import { MachinePool } from "../src/app/machine-pool.ts";
@@ -17,6 +16,7 @@ import type { Database } from "../src/db/index.ts";
 import { LineServer } from "../src/line/line-server.ts";
 import { DATABASES, openForTests, temporaryDirectory } from "./database.fixture.ts";
 import { newCreateRequest } from "./create-request.fixture.ts";
+import { recordsOf } from "./records.fixture.ts";
 
 const log = pino({ level: "silent" });
 const ROUNDS = 25;
@@ -39,7 +39,7 @@ class TestNode implements AsyncDisposable {
     const factory = new MachineFactory(runtime, lines);
     this.#pool = new MachinePool(factory, { parallelRefills: 1, maximum: 1, log });
     const templates = new TemplateCatalog(runtime, [{ name: "base", image: "base" }]);
-    this.live = new LiveSandboxes(new ExecutionRecord(database.events, log), (machineId) => {
+    this.live = new LiveSandboxes(recordsOf(database), (machineId) => {
       void this.lifecycle.examine(machineId);
     });
     const parts = { store: database.sandboxes, runtime, lines, factory, templates, nodeId, log };

@@ -9,6 +9,7 @@ import {
 } from "@insien/protocol";
 import type { MachineLimits } from "@insien/runtime";
 import type { SandboxRecord } from "../db/index.ts";
+import { mainCommand } from "./main-command.ts";
 
 const HOSTNAME_CHARS = 63;
 
@@ -50,6 +51,8 @@ export function newSandboxRow(
   return {
     ...{ ownerId, name, image, limits, network, metadata, environment },
     ...{ readOnly, gpu, entrypoint, command, maxRetries },
+    environmentChangedAt: undefined,
+    entrypointChangedAt: undefined,
     main: undefined,
     diskBytes: undefined,
     stateReason: undefined,
@@ -69,18 +72,23 @@ export function sameCreate(row: SandboxRecord, request: CreateRequest): SandboxR
 }
 
 /** What a machine is told of the sandbox it becomes. */
-export function bindRequest({
-  id,
-  environment,
-  name,
-}: Pick<SandboxRecord, "id" | "environment" | "name">): BindRequest {
+export function bindRequest(row: Pick<SandboxRecord, BoundSetting>): BindRequest {
+  const { id, environment, name } = row;
+  const main = mainCommand(row);
   const hostname = name
     ?.toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replaceAll(/^-|-$/g, "")
     .slice(0, HOSTNAME_CHARS);
-  return { sandboxId: id, env: environment, ...(hostname ? { hostname } : {}) };
+  return {
+    sandboxId: id,
+    env: environment,
+    ...(hostname ? { hostname } : {}),
+    ...(main === undefined ? {} : { main }),
+  };
 }
+
+type BoundSetting = "id" | "environment" | "name" | "entrypoint" | "command" | "maxRetries";
 
 export const expiryOf = (ttlSeconds: number): Date | undefined =>
   ttlSeconds === 0 ? undefined : new Date(Date.now() + ttlSeconds * 1000);

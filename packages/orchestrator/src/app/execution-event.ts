@@ -1,11 +1,8 @@
 import { type AgentEvent, LIMITS, type SandboxId } from "@insien/protocol";
 import type { NewEvent } from "../db/index.ts";
+import { instant, text } from "./agent-values.ts";
 
 export type ExecutionEvent = NewEvent & { sandboxId: SandboxId };
-
-const CHARACTERS = LIMITS.recordedArgumentCharacters.value;
-/** An agent's clock may be wrong, but not by more than this to be believed. */
-const CLOCK_TOLERANCE_MS = 24 * 3600 * 1000;
 
 /**
  * What is recorded of an agent's event; `undefined` for what is not recorded. The agent is not
@@ -46,16 +43,4 @@ function endedData(from: Record<string, unknown>): Record<string, unknown> {
     data["error"] = { code: text(code), message: text(message, LIMITS.pathBytes.value) };
   }
   return data;
-}
-
-/** PostgreSQL stores neither NUL nor half of a surrogate pair. */
-function text(value: unknown, characters = CHARACTERS): string {
-  if (typeof value !== "string") return "";
-  return value.slice(0, characters).replaceAll("\0", "\uFFFD").toWellFormed();
-}
-
-function instant(value: unknown): Date {
-  const now = new Date();
-  const at = typeof value === "string" ? new Date(value) : now;
-  return Math.abs(at.getTime() - now.getTime()) < CLOCK_TOLERANCE_MS ? at : now;
 }

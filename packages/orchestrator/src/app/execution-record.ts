@@ -33,7 +33,11 @@ export class ExecutionRecord implements AsyncDisposable {
 
   add(sandboxId: SandboxId, event: AgentEvent): void {
     const record = executionEvent(sandboxId, event);
-    if (record === undefined) return;
+    if (record !== undefined) this.addRecord(record);
+  }
+
+  addRecord(record: ExecutionEvent): void {
+    const { sandboxId } = record;
     const share = this.#shares.get(sandboxId) ?? { recorded: 0, left: 0 };
     this.#shares.set(sandboxId, share);
     if (share.recorded >= LIMITS.recordedEventsPerMinute.value) share.left += 1;

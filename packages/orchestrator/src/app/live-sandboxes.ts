@@ -1,7 +1,9 @@
-import type { MachineId, SandboxId } from "@insien/protocol";
+import type { AgentEvent, MachineId, SandboxId } from "@insien/protocol";
 import type { SandboxRecord } from "../db/index.ts";
 import type { MachineLine } from "../line/machine-line.ts";
 import type { ExecutionRecord } from "./execution-record.ts";
+import { mainEvent } from "./main-event.ts";
+import type { MainRecord } from "./main-record.ts";
 
 export interface LiveSandbox {
   row: SandboxRecord;
@@ -19,20 +21,28 @@ export interface LiveSandbox {
  */
 export class LiveSandboxes {
   readonly #record: ExecutionRecord;
+  readonly #mains: MainRecord;
   readonly #onDown: (machineId: MachineId) => void;
   readonly #byId = new Map<SandboxId, LiveSandbox>();
   readonly #byMachine = new Map<MachineId, SandboxId>();
   readonly #touched = new Set<SandboxId>();
 
-  constructor(record: ExecutionRecord, onDown: (machineId: MachineId) => void) {
-    this.#record = record;
+  constructor(
+    records: { executions: ExecutionRecord; mains: MainRecord },
+    onDown: (machineId: MachineId) => void,
+  ) {
+    this.#record = records.executions;
+    this.#mains = records.mains;
     this.#onDown = onDown;
   }
 
   add(row: SandboxRecord, line: MachineLine, bound: Promise<void> = Promise.resolve()): void {
     this.remove(row.id);
-    const onEvent = (event: Parameters<ExecutionRecord["add"]>[1]) =>
-      this.#record.add(row.id, event);
+    const onEvent = (event: AgentEvent) => {
+      const main = this.#mains.note(this.#byId.get(row.id)?.row ?? row, event);
+      if (main === undefined) this.#record.add(row.id, event);
+      else this.#record.addRecord(mainEvent(row.id, main));
+    };
     const onDown = () => this.#onDown(line.machineId);
     line.on("event", onEvent);
     line.on("down", onDown);
@@ -58,6 +68,16 @@ export class LiveSandboxes {
     return this.#byMachine.get(machineId);
   }
 
+  /** Nothing may run in it before it was told this too. */
+  bindAgain(id: SandboxId, bind: (line: MachineLine) => Promise<void>): Promise<void> {
+    const live = this.#byId.get(id);
+    if (live === undefined) return Promise.resolve();
+    const again = live.bound.catch(() => undefined).then(() => bind(live.line));
+    live.bound = again;
+    again.catch(() => undefined);
+    return again;
+  }
+
   /** The row was changed in the database while the machine stayed as it is. */
   refresh(row: SandboxRecord): void {
     const live = this.#byId.get(row.id);
@@ -68,6 +88,7 @@ export class LiveSandboxes {
     const live = this.#byId.get(id);
     if (live === undefined) return;
     live.release();
+    this.#mains.ended(live.row);
     this.#byId.delete(id);
     this.#byMachine.delete(live.line.machineId);
   }

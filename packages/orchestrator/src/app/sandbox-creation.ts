@@ -30,6 +30,8 @@ export interface CreationParts {
   examine(machineId: MachineId): Promise<void>;
   /** Its row was written, its machine is gone: what becomes of the row. */
   giveUp(id: SandboxId, error: unknown, options: { isPrepared: boolean }): Promise<void>;
+  /** For the metrics: how a create ended. */
+  onCreate?(create: { isWarm: boolean; isMade: boolean; seconds: number }): void;
 }
 
 /** Makes sandboxes: of a warm machine where one waits, otherwise of a new one. */
@@ -46,11 +48,23 @@ export class SandboxCreation {
     options: CreateOptions,
   ): Promise<SandboxRecord> {
     await this.#parts.belongings.check(request);
-    const template = await this.#parts.templates.prepare(request, options);
-    const warm = canBeWarm(request) ? this.#parts.pool.claim(template) : undefined;
-    return warm === undefined
-      ? this.#createCold(id, request, template, options)
-      : this.#createWarm(id, request, warm, options);
+    const startedAt = performance.now();
+    let isWarm = false;
+    const tell = (isMade: boolean) =>
+      this.#parts.onCreate?.({ isWarm, isMade, seconds: (performance.now() - startedAt) / 1000 });
+    try {
+      const template = await this.#parts.templates.prepare(request, options);
+      const warm = canBeWarm(request) ? this.#parts.pool.claim(template) : undefined;
+      isWarm = warm !== undefined;
+      const row = await (warm === undefined
+        ? this.#createCold(id, request, template, options)
+        : this.#createWarm(id, request, warm, options));
+      tell(true);
+      return row;
+    } catch (error) {
+      tell(false);
+      throw error;
+    }
   }
 
   async #createWarm(

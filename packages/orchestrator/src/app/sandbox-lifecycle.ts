@@ -20,7 +20,6 @@ import type { MachinePool } from "./machine-pool.ts";
 import { type CreateOptions, SandboxCreation } from "./sandbox-creation.ts";
 import { type Changes, SandboxMoves } from "./sandbox-moves.ts";
 import { SandboxReach } from "./sandbox-reach.ts";
-import { refusal } from "./sandbox-state.ts";
 import type { TemplateCatalog } from "./template-catalog.ts";
 
 /** An agent that does not dial again for this long, on a machine that claims to run, has hung. */
@@ -37,6 +36,8 @@ export interface LifecycleParts {
   belongings: readonly Belongings[];
   nodeId: string;
   log: Logger;
+  /** For the metrics: how a create ended. */
+  onCreate?(create: { isWarm: boolean; isMade: boolean; seconds: number }): void;
 }
 
 /**
@@ -211,6 +212,23 @@ export class SandboxLifecycle {
       const row = await this.#moves.need(id, "extended", set);
       this.#live.refresh(row);
       this.#live.touch(id);
+      return row;
+    });
+  }
+
+  /**
+   * Changes what commands and the main command are started with; what is written already stays so
+   * when the agent cannot be told. Both may be done again without harm.
+   */
+  configure(id: SandboxId, changesOf: (row: SandboxRecord) => Changes): Promise<SandboxRecord> {
+    return this.#mutex.run(id, async () => {
+      const row = await this.#moves.need(id, "configured", changesOf);
+      this.#live.refresh(row);
+      this.#live.touch(id);
+      await this.#live.bindAgain(id, async (line) => {
+        if (!line.isUp) await line.ready({ timeoutMs: LIMITS.lineTakeMs.value });
+        await line.bind(bindRequest(row));
+      });
       return row;
     });
   }

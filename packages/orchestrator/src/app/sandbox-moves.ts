@@ -17,11 +17,14 @@ const RECORDED_AS: Readonly<Record<SandboxEventName, string>> = {
   paused: "sandbox.paused",
   resumeRequested: "sandbox.resuming",
   extended: "sandbox.extended",
+  configured: "sandbox.configured",
   destroyRequested: "sandbox.destroying",
   destroyed: "sandbox.destroyed",
 };
 
 export type Changes = Omit<SandboxChanges, "state">;
+/** Those that follow from what the row is are asked for anew for each row that is read. */
+type ChangesOf = Changes | ((row: SandboxRecord) => Changes);
 
 /** A row as it now is, and whether it was this very call that changed it. */
 export interface Move {
@@ -50,7 +53,7 @@ export class SandboxMoves {
    * and `undefined` when there is none. Nothing but the wish to destroy it may be written to another
    * node's: everything else throws `agent_unreachable`.
    */
-  async move(id: SandboxId, event: SandboxEventName, changes: Changes = {}): Promise<Move> {
+  async move(id: SandboxId, event: SandboxEventName, wanted: ChangesOf = {}): Promise<Move> {
     for (let attempt = 0; attempt < FENCED_RETRIES; attempt += 1) {
       const row = await this.#store.get(id);
       if (row === undefined) return { row, isMoved: false };
@@ -60,10 +63,8 @@ export class SandboxMoves {
       const step = next(row.state, event);
       if (step.kind === "refuse") throw step.error(id, row.stateReason);
       if (step.kind === "ignore") return { row, isMoved: false };
-      const record = {
-        type: RECORDED_AS[event],
-        data: changes.stateReason === undefined ? {} : { reason: changes.stateReason },
-      };
+      const changes = typeof wanted === "function" ? wanted(row) : wanted;
+      const record = { type: RECORDED_AS[event], data: dataOf(changes) };
       const moved = await this.#store.transition(row, { ...changes, state: step.state }, record);
       if (moved !== undefined) return { row: moved, isMoved: true };
     }
@@ -74,7 +75,7 @@ export class SandboxMoves {
   async transition(
     id: SandboxId,
     event: SandboxEventName,
-    changes?: Changes,
+    changes?: ChangesOf,
   ): Promise<SandboxRecord | undefined> {
     return (await this.move(id, event, changes)).row;
   }
@@ -85,9 +86,19 @@ export class SandboxMoves {
   }
 
   /** As `transition`, for callers to whom a sandbox that does not exist is an error. */
-  async need(id: SandboxId, event: SandboxEventName, changes?: Changes): Promise<SandboxRecord> {
+  async need(id: SandboxId, event: SandboxEventName, changes?: ChangesOf): Promise<SandboxRecord> {
     const row = await this.transition(id, event, changes);
     if (row === undefined) throw new InsienError("sandbox_not_found", `There is no sandbox ${id}`);
     return row;
   }
+}
+
+/** What is recorded of changes: values that may be secret are not. */
+function dataOf(changes: Changes): Record<string, unknown> {
+  const { stateReason: reason, environment, entrypointChangedAt } = changes;
+  return {
+    ...(reason === undefined ? {} : { reason }),
+    ...(environment === undefined ? {} : { environment_keys: Object.keys(environment) }),
+    ...(entrypointChangedAt === undefined ? {} : { entrypoint: true }),
+  };
 }

@@ -30,11 +30,14 @@ export class SandboxReach {
   ): Promise<SandboxRecord> {
     const { factory, moves, live, belongings } = this.#parts;
     await factory.waitReady(line);
+    const bound = line.bind(bindRequest(row));
+    // In reach at once, so that nothing is missed of what the main command does first.
+    live.add(row, line, bound);
     const [running] = await Promise.all([
       moves.need(row.id, "machineReady", { startedAt: new Date(), stateReason: undefined }),
-      line.bind(bindRequest(row)),
+      bound,
     ]);
-    live.add(running, line);
+    live.refresh(running);
     live.touch(row.id);
     await belongings.running(running, request);
     return running;

@@ -1,111 +1,70 @@
 import {
-  InsienError,
-  LIMITS,
   type CreateSandboxBody,
   type ExecAnswer,
   type ExecBody,
+  InsienError,
   type SandboxId,
   type SandboxState,
-  asSandboxId,
-  parseMemory,
 } from "@insien/protocol";
-import type { MachineLimits, Progress, RuntimeCapabilities } from "@insien/runtime";
+import type { Progress, RuntimeCapabilities } from "@insien/runtime";
 import type { EventRows, SandboxRecord, SandboxRows } from "../db/index.ts";
 import { callAgent } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import type { CallOptions, Sandbox, SandboxEvent, Sandboxes } from "./application.ts";
+import { type SandboxDefaults, assertPossible, requestOf } from "./create-defaults.ts";
 import type { LiveSandboxes } from "./live-sandboxes.ts";
+import { ofStoppedMachine } from "./main-event.ts";
+import type { MainRecord } from "./main-record.ts";
+import { ownedSandbox } from "./owned-sandbox.ts";
 import type { Principal } from "./principal.ts";
 import type { SandboxLifecycle } from "./sandbox-lifecycle.ts";
+import type { SandboxLines } from "./sandbox-lines.ts";
 
-export interface SandboxDefaults {
-  limits: MachineLimits;
-  network: "none" | "internet";
-  ttlSeconds: number;
-  idleTimeoutSeconds: number;
+export interface SandboxServiceParts {
+  store: SandboxRows;
+  events: EventRows;
+  live: LiveSandboxes;
+  lines: SandboxLines;
+  mains: MainRecord;
+  lifecycle: SandboxLifecycle;
+  defaults: SandboxDefaults;
+  capabilities: RuntimeCapabilities;
 }
 
 /** What callers may do with sandboxes: finds theirs, fills in defaults, and hands on to the lifecycle. */
 export class SandboxService implements Sandboxes {
-  readonly #store: SandboxRows;
-  readonly #events: EventRows;
-  readonly #live: LiveSandboxes;
-  readonly #lifecycle: SandboxLifecycle;
-  readonly #defaults: SandboxDefaults;
-  readonly #capabilities: RuntimeCapabilities;
+  readonly #parts: SandboxServiceParts;
 
-  constructor(parts: {
-    store: SandboxRows;
-    events: EventRows;
-    live: LiveSandboxes;
-    lifecycle: SandboxLifecycle;
-    defaults: SandboxDefaults;
-    capabilities: RuntimeCapabilities;
-  }) {
-    this.#store = parts.store;
-    this.#events = parts.events;
-    this.#live = parts.live;
-    this.#lifecycle = parts.lifecycle;
-    this.#defaults = parts.defaults;
-    this.#capabilities = parts.capabilities;
+  constructor(parts: SandboxServiceParts) {
+    this.#parts = parts;
   }
 
-  create(
+  async create(
     principal: Principal,
     body: CreateSandboxBody,
     options: CallOptions & { onProgress?: (progress: Progress) => void } = {},
   ): Promise<Sandbox> {
-    const network = body.network ?? this.#defaults.network;
-    if (!this.#capabilities.networks.includes(network)) {
-      const why = this.#capabilities.notes.find((note) => note.includes("network")) ?? "";
-      throw new InsienError(
-        "capability_missing",
-        `This server's runtime has no '${network}' network. ${why}`.trim(),
-      );
-    }
-    return this.#lifecycle.create(
-      {
-        id: body.id === undefined ? undefined : asSandboxId(body.id),
-        ownerId: principal.ownerId,
-        name: body.name,
-        template: body.template,
-        image: body.image,
-        environment: body.environment ?? {},
-        metadata: body.metadata ?? {},
-        limits: this.#limits(body.resources),
-        network,
-        readOnly: body.read_only ?? false,
-        gpu: body.resources?.gpu,
-        entrypoint: body.entrypoint,
-        command: body.command,
-        maxRetries: body.resources?.max_retries ?? 0,
-        volumes: body.volumes ?? {},
-        ports: body.ports ?? [],
-        build:
-          body.build_context === undefined
-            ? undefined
-            : { context: body.build_context, force: body.force_build ?? false },
-        ttlSeconds: body.ttl_seconds ?? body.resources?.timeout ?? this.#defaults.ttlSeconds,
-        idleTimeoutSeconds: body.idle_timeout_seconds ?? this.#defaults.idleTimeoutSeconds,
-      },
-      options,
-    );
+    const { lifecycle, defaults, capabilities } = this.#parts;
+    const request = requestOf(body, principal.ownerId, defaults);
+    assertPossible(request, capabilities);
+    return this.#shown(await lifecycle.create(request, options));
   }
 
-  get(principal: Principal, id: SandboxId): Promise<Sandbox> {
-    return this.#owned(principal, id);
+  async get(principal: Principal, id: SandboxId): Promise<Sandbox> {
+    return this.#shown(await this.#owned(principal, id));
   }
 
-  list(
+  async list(
     principal: Principal,
     query: { state?: SandboxState; limit?: number; cursor?: string },
   ): ReturnType<Sandboxes["list"]> {
-    return this.#store.list(principal.ownerId, query);
+    const { items, nextCursor } = await this.#parts.store.list(principal.ownerId, query);
+    return { items: items.map((row) => this.#shown(row)), nextCursor };
   }
 
   async destroy(principal: Principal, id: SandboxId): Promise<boolean> {
     const row = await this.#owned(principal, id, { destroyed: "found" });
-    return row.state === "destroyed" ? false : this.#lifecycle.destroy(id);
+    return row.state === "destroyed" ? false : this.#parts.lifecycle.destroy(id);
   }
 
   async stop(
@@ -115,13 +74,23 @@ export class SandboxService implements Sandboxes {
   ): Promise<Sandbox> {
     await this.#owned(principal, id);
     this.#needStopStart();
-    return this.#lifecycle.stop(id, options);
+    return this.#shown(await this.#parts.lifecycle.stop(id, options));
   }
 
   async start(principal: Principal, id: SandboxId): Promise<Sandbox> {
     await this.#owned(principal, id);
     this.#needStopStart();
-    return this.#lifecycle.start(id);
+    return this.#shown(await this.#parts.lifecycle.start(id));
+  }
+
+  async restart(
+    principal: Principal,
+    id: SandboxId,
+    options: { graceMs?: number } = {},
+  ): Promise<Sandbox> {
+    await this.#owned(principal, id);
+    this.#needStopStart();
+    return this.#shown(await this.#parts.lifecycle.restart(id, options));
   }
 
   async extend(
@@ -130,7 +99,7 @@ export class SandboxService implements Sandboxes {
     change: { ttlSeconds?: number; idleTimeoutSeconds?: number },
   ): Promise<Sandbox> {
     await this.#owned(principal, id);
-    return this.#lifecycle.extend(id, change);
+    return this.#shown(await this.#parts.lifecycle.extend(id, change));
   }
 
   async events(
@@ -139,7 +108,7 @@ export class SandboxService implements Sandboxes {
     query: { after?: number; limit?: number },
   ): Promise<SandboxEvent[]> {
     await this.#owned(principal, id, { destroyed: "found" });
-    return this.#events.list(id, query);
+    return this.#parts.events.list(id, query);
   }
 
   async exec(
@@ -165,7 +134,7 @@ export class SandboxService implements Sandboxes {
       },
       options,
     );
-    this.#live.touch(id);
+    this.#parts.live.touch(id);
     return {
       stdout: answer.stdout,
       stderr: answer.stderr,
@@ -184,78 +153,34 @@ export class SandboxService implements Sandboxes {
   }
 
   connected(id: SandboxId): boolean {
-    return this.#live.get(id)?.line.isUp ?? false;
+    return this.#parts.lines.isUp(id);
   }
 
-  async connect(
-    principal: Principal,
-    id: SandboxId,
-    options: CallOptions = {},
-  ): Promise<AgentConnector> {
-    const creating = this.#live.get(id) === undefined ? this.#lifecycle.creating(id) : undefined;
-    await creating?.catch(() => undefined);
-    const live = this.#live.get(id);
-    if (live === undefined) throw await this.#whyNotConnected(principal, id);
-    if (live.row.ownerId !== principal.ownerId) throw notFound(id);
-    this.#live.touch(id);
-    if (!live.line.isUp) await live.line.ready({ timeoutMs: LIMITS.lineTakeMs.value, ...options });
-    await live.bound;
-    return live.line;
-  }
-
-  #limits(resources: CreateSandboxBody["resources"]): MachineLimits {
-    const { limits } = this.#defaults;
-    return {
-      cpu: resources?.cpu ?? limits.cpu,
-      memoryBytes:
-        resources?.memory === undefined
-          ? limits.memoryBytes
-          : (parseMemory(resources.memory) ?? limits.memoryBytes),
-      pids: resources?.pids ?? limits.pids,
-    };
+  connect(principal: Principal, id: SandboxId, options: CallOptions = {}): Promise<AgentConnector> {
+    return this.#parts.lines.take(principal, id, options);
   }
 
   #needStopStart(): void {
-    if (this.#capabilities.stopStart) return;
+    if (this.#parts.capabilities.stopStart) return;
     throw new InsienError(
       "capability_missing",
       "This server's runtime cannot stop a sandbox and keep its files",
     );
   }
 
-  /** The caller's own sandbox; to everyone else, and once destroyed, it does not exist. */
-  async #owned(
+  #owned(
     principal: Principal,
     id: SandboxId,
     options: { destroyed?: "found" } = {},
   ): Promise<SandboxRecord> {
-    const row = await this.#store.get(id);
-    if (row === undefined || row.ownerId !== principal.ownerId) throw notFound(id);
-    if (row.state === "destroyed" && options.destroyed !== "found") throw notFound(id);
-    return row;
+    return ownedSandbox(this.#parts.store, principal, id, options);
   }
 
-  async #whyNotConnected(principal: Principal, id: SandboxId): Promise<InsienError> {
-    const row = await this.#owned(principal, id);
-    switch (row.state) {
-      case "failed":
-        return new InsienError(
-          "sandbox_failed",
-          `Sandbox ${id} failed. ${row.stateReason ?? ""}`.trim(),
-        );
-      case "stopped":
-      case "paused":
-        return new InsienError("sandbox_state", `Sandbox ${id} is ${row.state}: start it first`);
-      case "destroying":
-        return new InsienError("sandbox_not_found", `Sandbox ${id} is being destroyed`);
-      default:
-        return new InsienError(
-          "agent_unreachable",
-          `Sandbox ${id} is ${row.state} and does not answer yet`,
-        );
-    }
+  /** With what its main command does at this moment, which is written down a little later. */
+  #shown(row: SandboxRecord): Sandbox {
+    const main = this.#parts.mains.get(row);
+    const isAway = row.state !== "running" && row.state !== "creating";
+    if (main === undefined || !isAway) return { ...row, main };
+    return { ...row, main: ofStoppedMachine(main, row.endedAt ?? new Date(main.changed_at)) };
   }
 }
-
-const notFound = (id: SandboxId): InsienError =>
-  new InsienError("sandbox_not_found", `There is no sandbox ${id}`);

@@ -1,8 +1,18 @@
-import { InsienError } from "@insien/protocol";
+import { InsienError, LIMITS } from "@insien/protocol";
 import type { PreparedTemplate, Progress, Runtime, Template } from "@insien/runtime";
+import type { CreateRequest } from "./create-request.ts";
 
 /** How long a prepared image is taken to be still there; a create that finds it gone asks again. */
 const FRESH_MS = 60_000;
+
+export type WantedTemplate = Partial<
+  Pick<CreateRequest, "template" | "image" | "build" | "network">
+>;
+
+interface PrepareOptions {
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
 
 interface Entry {
   prepared: Promise<PreparedTemplate>;
@@ -21,11 +31,10 @@ export class TemplateCatalog {
     this.#named = new Map(templates.map((template) => [template.name, template]));
   }
 
-  /** Throws `template_not_found`, `capability_missing` or `image_unavailable`. */
-  async prepare(
-    wanted: { template?: string | undefined; image?: string | undefined },
-    options: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {},
-  ): Promise<PreparedTemplate> {
+  /** Throws `template_not_found`, `capability_missing`, `image_unavailable` or `build_failed`. */
+  async prepare(wanted: WantedTemplate, options: PrepareOptions = {}): Promise<PreparedTemplate> {
+    const { build, network = "none" } = wanted;
+    if (build !== undefined) return this.#build(build, network, options);
     const template = await this.#resolve(wanted);
     const entry = this.#entry(template);
     if (options.onProgress !== undefined) entry.listeners.add(options.onProgress);
@@ -41,10 +50,36 @@ export class TemplateCatalog {
     this.#entries.delete(name);
   }
 
-  async #resolve(wanted: {
-    template?: string | undefined;
-    image?: string | undefined;
-  }): Promise<Template> {
+  /** Its steps reach what the sandbox is to reach. A caller who leaves ends it; its layers stay. */
+  async #build(
+    { context, force }: NonNullable<CreateRequest["build"]>,
+    network: "none" | "internet",
+    options: PrepareOptions,
+  ): Promise<PreparedTemplate> {
+    const { builds } = this.#runtime;
+    if (builds === undefined) {
+      throw new InsienError(
+        "capability_missing",
+        `The ${this.#runtime.name} runtime builds no images: leave build_context out`,
+      );
+    }
+    const files = new Map(
+      Object.entries(context).map(([path, content]) => [path, bytesOf(content)] as const),
+    );
+    const buildMs = LIMITS.buildMs.value;
+    const deadline = AbortSignal.timeout(buildMs);
+    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
+    try {
+      const request = { files, force, network };
+      return await builds.build(request, { ...options, signal: AbortSignal.any(signals) });
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+      const message = `The image was not built within ${buildMs / 60_000} minutes`;
+      throw new InsienError("build_failed", message, { cause: error });
+    }
+  }
+
+  async #resolve(wanted: WantedTemplate): Promise<Template> {
     if (wanted.image !== undefined) {
       const capabilities = await this.#runtime.capabilities();
       if (!capabilities.images) {
@@ -94,6 +129,9 @@ export class TemplateCatalog {
     return entry;
   }
 }
+
+const bytesOf = (content: string | { base64: string }): Uint8Array =>
+  typeof content === "string" ? Buffer.from(content) : Buffer.from(content.base64, "base64");
 
 /** One caller's impatience does not stop the work that others wait for too. */
 function abortable<Value>(

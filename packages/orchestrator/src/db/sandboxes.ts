@@ -1,4 +1,10 @@
-import { LIMITS, type MachineId, type SandboxId, type SandboxState } from "@insien/protocol";
+import {
+  LIMITS,
+  type MachineId,
+  type MainStatus,
+  type SandboxId,
+  type SandboxState,
+} from "@insien/protocol";
 import { and, asc, desc, eq, isNotNull, lt, ne, or, sql, type SQL } from "drizzle-orm";
 import type { Connection, Statements } from "./connection.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
@@ -27,8 +33,19 @@ const CHANGEABLE = [
   "idleTimeoutSeconds",
 ] as const;
 
+/** May be long, and seldom change: only a statement that is for them writes them. */
+const SETTINGS = [
+  "environment",
+  "environmentChangedAt",
+  "entrypoint",
+  "command",
+  "entrypointChangedAt",
+] as const;
+
+type Changeable = (typeof CHANGEABLE)[number] | (typeof SETTINGS)[number];
+
 /** What a transition may change. A key that is present with `undefined` clears its value. */
-export type SandboxChanges = { [Key in (typeof CHANGEABLE)[number]]?: SandboxRecord[Key] };
+export type SandboxChanges = { [Key in Changeable]?: SandboxRecord[Key] };
 
 export interface SandboxPage {
   items: SandboxRecord[];
@@ -71,6 +88,11 @@ export interface SandboxRows {
   ): Promise<SandboxRecord | undefined>;
   /** Notes activity of many sandboxes at once. Moves times forward only and changes no version. */
   touch(activity: ReadonlyMap<SandboxId, Date>): Promise<void>;
+  /**
+   * Notes what agents say of main commands, of many sandboxes at once. Changes no version. Gives the
+   * ids of those there are.
+   */
+  noteMain(statuses: ReadonlyMap<SandboxId, MainStatus>): Promise<SandboxId[]>;
   /**
    * Sandboxes whose time is over, past their expiry or running and idle too long, the longest due
    * first; of all nodes, or of one.
@@ -123,9 +145,13 @@ export function sandboxRows(connection: Connection): SandboxRows {
 const ENDED: SQL = sql`${sandboxes.state} in ('destroyed', 'failed')`;
 const LIVE: SQL = sql`${sandboxes.state} <> 'destroyed'`;
 
-function writers(connection: Connection): Pick<SandboxRows, "insert" | "transition" | "touch"> {
+type Writer = "insert" | "transition" | "touch" | "noteMain";
+
+function writers(connection: Connection): Pick<SandboxRows, Writer> {
   const insert = prepareInsert(connection);
   const transition = prepareTransition(connection);
+  const configure = prepareConfigure(connection);
+  const noteMain = prepareNoteMain(connection);
   const touch = prepareTouch(connection);
   const { write, read } = connection;
   return {
@@ -142,8 +168,9 @@ function writers(connection: Connection): Pick<SandboxRows, "insert" | "transiti
     transition: async (sandbox, changes, event, admit) => {
       const record = { ...sandbox, ...changes, version: sandbox.version + 1 };
       const values = { ...toRow(record), ...eventValues(event), expectedVersion: sandbox.version };
+      const statement = SETTINGS.some((name) => name in changes) ? configure : transition;
       const done = await (admit === undefined
-        ? write(() => transition.execute(values))
+        ? write(() => statement.execute(values))
         : admitted(connection, sandbox.ownerId, admit, (within) =>
             prepareTransition({ drizzle: within }).execute(values),
           ));
@@ -154,6 +181,12 @@ function writers(connection: Connection): Pick<SandboxRows, "insert" | "transiti
       await read(() =>
         touch.execute({ ids: [...activity.keys()], instants: [...activity.values()] }),
       );
+    },
+    noteMain: async (statuses) => {
+      if (statuses.size === 0) return [];
+      const texts = [...statuses.values()].map((status) => JSON.stringify(status));
+      const noted = await write(() => noteMain.execute({ ids: [...statuses.keys()], texts }));
+      return noted.map(({ id }) => id);
     },
   };
 }
@@ -183,11 +216,17 @@ function prepareInsert({ drizzle }: { drizzle: Statements }) {
     .prepare("sandbox_insert");
 }
 
-function prepareTransition({ drizzle }: { drizzle: Statements }) {
+const prepareTransition = (statements: { drizzle: Statements }) =>
+  prepareChange(statements, CHANGEABLE).prepare("sandbox_transition");
+
+const prepareConfigure = (statements: { drizzle: Statements }) =>
+  prepareChange(statements, [...CHANGEABLE, ...SETTINGS]).prepare("sandbox_configure");
+
+function prepareChange({ drizzle }: { drizzle: Statements }, columns: readonly Changeable[]) {
   const updated = drizzle.$with("updated").as(
     drizzle
       .update(sandboxes)
-      .set(placeholders(sandboxes, [...CHANGEABLE, "version"]))
+      .set(placeholders(sandboxes, [...columns, "version"]))
       .where(
         and(
           eq(sandboxes.id, sql.placeholder("id")),
@@ -200,8 +239,20 @@ function prepareTransition({ drizzle }: { drizzle: Statements }) {
     .with(updated)
     .insert(sandboxEvents)
     .select(sql`select ${EVENT_OF_CHANGE} from updated`)
-    .returning({ sequence: sandboxEvents.sequence })
-    .prepare("sandbox_transition");
+    .returning({ sequence: sandboxEvents.sequence });
+}
+
+function prepareNoteMain({ drizzle }: Connection) {
+  const said = sql`unnest(
+    ${sql.placeholder("ids")}::text[], ${sql.placeholder("texts")}::jsonb[]
+  ) as said (id, status)`;
+  return drizzle
+    .update(sandboxes)
+    .set({ main: sql`said.status` })
+    .from(said)
+    .where(sql`${sandboxes.id} = said.id`)
+    .returning({ id: sandboxes.id })
+    .prepare("sandbox_note_main");
 }
 
 function prepareTouch({ drizzle }: Connection) {

@@ -92,6 +92,10 @@ export const sandboxes = pgTable(
     diskBytes: bigint("disk_bytes", { mode: "number" }),
     metadata: jsonb().$type<Record<string, string>>().notNull(),
     environment: jsonb().$type<Record<string, string>>().notNull(),
+    /** A main command that was started before has another one. */
+    environmentChangedAt: instant("environment_changed_at"),
+    /** Of entrypoint and command; a main command that was started before is another one. */
+    entrypointChangedAt: instant("entrypoint_changed_at"),
     machineId: text("machine_id").$type<MachineId>(),
     /** The node whose runtime holds the machine. */
     nodeId: text("node_id"),

@@ -13,14 +13,15 @@ export async function openStream(agent: Agent, path: string): Promise<IncomingMe
   throw refused(path, response.statusCode);
 }
 
-/** Sends JSON and waits until the agent has accepted it. */
+/** Sends JSON and waits until the agent has accepted it; gives the few words it answers. */
 export async function post(
   agent: Agent,
   path: string,
   body: unknown,
-  options: { signal?: AbortSignal } = {},
-): Promise<void> {
-  const deadline = AbortSignal.timeout(LIMITS.lineAnswerMs.value);
+  options: { signal?: AbortSignal; timeoutMs?: number } = {},
+): Promise<string> {
+  const timeoutMs = options.timeoutMs ?? LIMITS.lineAnswerMs.value;
+  const deadline = AbortSignal.timeout(timeoutMs);
   const signals = [deadline, options.signal].filter((each) => each !== undefined);
   const text = JSON.stringify(body);
   const headers = {
@@ -28,21 +29,25 @@ export async function post(
     "content-length": Buffer.byteLength(text),
   };
   const signal = AbortSignal.any(signals);
-  const response = await send({ agent, method: "POST", path, headers, signal }, text);
+  const request = { agent, method: "POST", path, headers, signal };
+  const response = await send(request, { body: text, timeoutMs });
   const words = await readWords(response);
-  if (response.statusCode === 200 || response.statusCode === 204) return;
+  if (response.statusCode === 200 || response.statusCode === 204) return words;
   throw refused(path, response.statusCode, words);
 }
 
 /** Gives the answer once its head is there. */
-function send(options: RequestOptions, body?: string): Promise<IncomingMessage> {
+function send(
+  options: RequestOptions,
+  { body, timeoutMs = LIMITS.lineAnswerMs.value }: { body?: string; timeoutMs?: number } = {},
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ ...options, host: "agent" });
     const tooLate = new InsienError(
       "agent_unreachable",
-      `The agent did not answer ${options.path ?? ""} within ${LIMITS.lineAnswerMs.value} ms`,
+      `The agent did not answer ${options.path ?? ""} within ${timeoutMs} ms`,
     );
-    const timer = setTimeout(() => outgoing.destroy(tooLate), LIMITS.lineAnswerMs.value);
+    const timer = setTimeout(() => outgoing.destroy(tooLate), timeoutMs);
     outgoing.once("response", (response) => {
       clearTimeout(timer);
       resolve(response);

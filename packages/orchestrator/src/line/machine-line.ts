@@ -9,12 +9,14 @@ import {
   InsienError,
   LIMITS,
   type MachineId,
+  type MainControl,
 } from "@insien/protocol";
 import type { AgentConnector } from "./agent-connector.ts";
 import { openStream, post } from "./control-requests.ts";
 import { jsonLines } from "./json-lines.ts";
 import { ParkedConnections, ParkedHttpAgent } from "./parked-connections.ts";
 
+const KILL_GRACE_MS = LIMITS.killGraceMs.value;
 const CONTROL_BOUNDS = {
   lineBytes: LIMITS.controlEventBytes.value,
   linesPerSecond: LIMITS.controlEventsPerSecond.value,
@@ -98,16 +100,14 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
 
   /** Makes a warm machine a sandbox's, or gives a running one a new environment. */
   async bind(request: BindRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
-    try {
-      await post(this.httpAgent, AGENT_PATHS.bind, request, options);
-    } catch (error) {
-      if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
-      options.signal?.throwIfAborted();
-      if (error instanceof InsienError) throw error;
-      throw new InsienError("agent_unreachable", "The agent did not take its settings", {
-        cause: error,
-      });
-    }
+    await this.#post(AGENT_PATHS.bind, request, options);
+  }
+
+  /** Gives what the agent says of the main command once it is done. It is not checked. */
+  async controlMain(control: MainControl): Promise<AgentEvent> {
+    const graceMs = (control.action === "stop" ? control.graceMs : undefined) ?? KILL_GRACE_MS;
+    const timeoutMs = graceMs + LIMITS.lineAnswerMs.value;
+    return JSON.parse(await this.#post(AGENT_PATHS.main, control, { timeoutMs })) as AgentEvent;
   }
 
   /** Declares the machine gone: everything that waits or streams ends with `reason`. */
@@ -117,6 +117,23 @@ export class MachineLine extends EventEmitter<LineEvents> implements AgentConnec
     this.#controlStream?.destroy();
     this.#connections.clear(reason);
     this.httpAgent.destroy();
+  }
+
+  async #post(
+    path: string,
+    body: unknown,
+    options: { signal?: AbortSignal; timeoutMs?: number },
+  ): Promise<string> {
+    try {
+      return await post(this.httpAgent, path, body, options);
+    } catch (error) {
+      if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
+      options.signal?.throwIfAborted();
+      if (error instanceof InsienError) throw error;
+      throw new InsienError("agent_unreachable", "The agent did not take what it was told", {
+        cause: error,
+      });
+    }
   }
 
   async #openControl(): Promise<void> {

@@ -71,7 +71,9 @@ describe("plan()", () => {
     const finish = [{ type: "finishFail", id: sandbox }];
     expect(plan(observe({ wanted, machines: [machine()] }))).toEqual(finish);
     expect(plan(observe({ wanted }))).toEqual(finish);
-    expect(plan(observe({ wanted: [{ ...wanted[0]!, machineId: undefined }] }))).toEqual([]);
+    expect(
+      plan(observe({ wanted: [{ id: sandbox, state: "failed", machineId: undefined }] })),
+    ).toEqual([]);
   });
 
   test.each(SANDBOX_STATES)(
