@@ -14,6 +14,7 @@ import { NodeDirectory } from "./app/node-directory.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
 import { SandboxLines } from "./app/sandbox-lines.ts";
+import type { SandboxPorts } from "./app/sandbox-ports.ts";
 import { SandboxService } from "./app/sandbox-service.ts";
 import { SandboxVolumes } from "./app/sandbox-volumes.ts";
 import { SandboxSettings } from "./app/sandbox-settings.ts";
@@ -30,6 +31,7 @@ import packageJson from "../package.json" with { type: "json" };
 import { serverFamilies } from "./metrics/server-series.ts";
 import type { ServerMetrics } from "./metrics/server-metrics.ts";
 import { nodeUrlOf } from "./node-url.ts";
+import { publishPorts } from "./port-publishing.ts";
 import { LineServer } from "./line/line-server.ts";
 import { Expiry } from "./reconcile/expiry.ts";
 import { PoolAdoption } from "./reconcile/pool-adoption.ts";
@@ -71,6 +73,7 @@ export class Server implements AsyncDisposable {
   readonly #quotas: OwnerQuotas;
   readonly #storage: VolumeStorage;
   readonly #mounts: VolumeMounts;
+  readonly #ports: SandboxPorts;
   #pooled: PreparedTemplate | undefined;
   #http: HttpServer | undefined;
   #expiry: Expiry | undefined;
@@ -112,9 +115,11 @@ export class Server implements AsyncDisposable {
     const common = { store, runtime, lines: this.#lines, factory, pool: this.#pool, nodeId, log };
     const volumes = { rows: database.volumes, quotas: this.#quotas, events: database.events };
     this.#storage = new VolumeStorage({ rows: database.volumes, runtime, nodeId, log });
+    this.#ports = publishPorts({ config, database, live: this.#live, nodeId, log });
     const belongings: Belongings[] = [
       { check: (request) => this.#quotas.assertRoom(request.ownerId, ofCreate(request)) },
       new SandboxVolumes({ ...volumes, storage: this.#storage }),
+      this.#ports,
     ];
     this.#lifecycle = new SandboxLifecycle(
       {
@@ -180,9 +185,11 @@ export class Server implements AsyncDisposable {
       defaults: config.sandboxDefaults,
       capabilities: await runtime.capabilities(),
     });
+    this.#ports.use(sandboxes);
     this.#http = await createHttpServer({
       application: {
         sandboxes,
+        ports: this.#ports,
         settings: new SandboxSettings({ ...known, lines }),
         keys: this.#keys,
         nodes: this.#nodes,
@@ -210,6 +217,7 @@ export class Server implements AsyncDisposable {
     const address = await this.#http.listen(config.port, config.host, {
       ...(config.webSocketPort === undefined ? {} : { webSocketPort: config.webSocketPort }),
     });
+    await this.#ports.serve(this.#http.externalPorts);
     await this.#nodes.announce(config.nodeUrl ?? nodeUrlOf(address));
     this.#webhooks = new WebhookDeliverer({
       queue: database.webhookQueue,

@@ -20,6 +20,8 @@ import type { Webhooks } from "../src/app/webhooks.ts";
 import type { Quotas } from "../src/app/quotas.ts";
 import type { Mounts, Volumes } from "../src/app/volumes.ts";
 import type { UsageHistory } from "../src/app/usage.ts";
+import type { Settings } from "../src/app/settings.ts";
+import { portOwner, portsDouble } from "./ports-double.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 import { ServerMetrics } from "../src/metrics/server-metrics.ts";
 
@@ -83,6 +85,8 @@ export class ApplicationDouble implements Application {
 
   readonly metrics = new ServerMetrics();
 
+  readonly ports = portsDouble(this.stored, () => this.sandboxes);
+
   readonly quotas: Quotas = {
     own: async ({ ownerId }) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
     get: async (_by, ownerId) => ({ ownerId, bounds: {}, used: NOTHING_USED }),
@@ -104,6 +108,29 @@ export class ApplicationDouble implements Application {
     mount: async (by, id, { volume }) => (this.#find(by, id), noVolume(volume)),
     unmount: async (by, id, name) => (this.#find(by, id), noVolume(name)),
     pathIn: async (by, id, name) => (this.#find(by, id), noVolume(name)),
+  };
+
+  /** Kept, but nothing ever needs a restart, and no main command runs. */
+  readonly settings: Settings = {
+    environment: async (by, id) => ({ ...this.#find(by, id), restartNeeded: false }),
+    setEnvironment: async (by, id, { environment, merge }) => {
+      const sandbox = this.#find(by, id);
+      const kept = merge ? sandbox.environment : {};
+      sandbox.environment = { ...kept, ...environment };
+      return { environment: sandbox.environment, restartNeeded: false };
+    },
+    entrypoint: async (by, id) => ({ ...this.#find(by, id), restartNeeded: false }),
+    setEntrypoint: async (by, id, change) => {
+      const sandbox = this.#find(by, id);
+      const { entrypoint = sandbox.entrypoint, command = sandbox.command } = change;
+      Object.assign(sandbox, {
+        entrypoint: entrypoint ?? undefined,
+        command: command ?? undefined,
+      });
+      return { ...sandbox, restartNeeded: false };
+    },
+    restartMain: async (by, id) => (this.#find(by, id), noMain(id)),
+    stopMain: async (by, id) => (this.#find(by, id), noMain(id)),
   };
 
   /** `place` is where every sandbox is said to be; `undefined`: here. */
@@ -139,6 +166,7 @@ export class ApplicationDouble implements Application {
       options.signal?.throwIfAborted();
       const sandbox = newSandbox(principal, body);
       this.stored.set(sandbox.id, sandbox);
+      await this.ports.running(portOwner(sandbox));
       return sandbox;
     },
     get: async (principal: Principal, id: SandboxId) => this.#find(principal, id),
@@ -158,6 +186,8 @@ export class ApplicationDouble implements Application {
     stop: async (principal: Principal, id: SandboxId) =>
       Object.assign(this.#find(principal, id), { state: "stopped" as const }),
     start: async (principal: Principal, id: SandboxId) =>
+      Object.assign(this.#find(principal, id), { state: "running" as const }),
+    restart: async (principal: Principal, id: SandboxId) =>
       Object.assign(this.#find(principal, id), { state: "running" as const }),
     extend: async (principal: Principal, id: SandboxId, change: { idleTimeoutSeconds?: number }) =>
       Object.assign(this.#find(principal, id), change),
@@ -212,6 +242,10 @@ export class ApplicationDouble implements Application {
 
 function noWebhook(): never {
   throw new InsienError("webhook_not_found", "There are no webhooks");
+}
+
+function noMain(id: SandboxId): never {
+  throw new InsienError("process_not_found", `Sandbox ${id} has no main command`);
 }
 
 function newSandbox(principal: Principal, body: CreateSandboxBody): Sandbox {

@@ -231,9 +231,9 @@ export const LIMITS = {
     10_000,
     "Old measurements removed by one statement, so that it holds its locks briefly.",
   ),
-  usageCatchUpMinutes: limit(
-    120,
-    "Minutes rolled up in one round after a pause; more than measurements are kept for.",
+  usageRollUpMs: limit(
+    10 * MINUTE,
+    "Of measurements rolled up by one statement, so that catching up after a pause is many short ones.",
   ),
   metricsSandboxes: limit(
     1_000,

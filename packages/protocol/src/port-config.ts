@@ -25,7 +25,15 @@ export const portConfig = z
   .refine((port) => port.protocol !== "tcp" || port.subdomain === undefined, {
     path: ["subdomain"],
     error: "is for protocol http: a raw TCP connection carries no host name",
-  });
+  })
+  .refine(
+    ({ protocol, external, public: isPublic }) =>
+      protocol !== "tcp" || external === undefined || isPublic === true,
+    {
+      path: ["public"],
+      error: "must be true for an external tcp port: raw bytes can show neither key nor link",
+    },
+  );
 export type PortConfig = z.infer<typeof portConfig>;
 
 /** The value of `ports` when a sandbox is created. */
@@ -49,6 +57,8 @@ export const portView = z.object({
   path_url: z.string().optional(),
   /** `host:port` of the external port. */
   external_address: z.string().optional(),
+  /** Why the external port does not lead here at this moment, although the sandbox runs. */
+  external_error: z.string().optional(),
 });
 export type PortView = z.infer<typeof portView>;
 export const portList = z.object({ items: z.array(portView) });
@@ -65,5 +75,7 @@ export type PortLink = z.infer<typeof portLink>;
 /** Query parameter of a signed link; a cookie takes its place after the first request. */
 export const PORT_TOKEN_PARAMETER = "insien_token";
 export const PORT_TOKEN_COOKIE = "insien_port";
+/** The header for programs that hold a link's token. */
+export const PORT_TOKEN_HEADER = "x-insien-token";
 /** `/preview/<sandbox id>/<port>/...` is the path form. */
 export const PREVIEW_PATH = "/preview";

@@ -28,10 +28,11 @@ export function agentUrl(source: AgentUrlSource, reached: Reached, sandboxId: st
     const base = source.publicUrl.replace(/^http/, "ws").replace(/\/+$/, "");
     return `${base}/agent/${sandboxId}`;
   }
-  return `ws://${hostnameOf(reached.headers.host)}:${source.webSocketPort()}/agent/${sandboxId}`;
+  return `ws://${hostnameFrom(reached)}:${source.webSocketPort()}/agent/${sandboxId}`;
 }
 
-function hostnameOf(host: string | undefined): string {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?$/.exec(host ?? "");
+/** The name by which the sender of a request reached this server, without a port. */
+export function hostnameFrom({ headers }: Reached): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?$/.exec(headers.host ?? "");
   return match?.[1] ?? "localhost";
 }

@@ -13,6 +13,7 @@ const DOOR_LIMIT_NAMES = [
   "keepAliveMs",
   "httpConnections",
   "handshakeMs",
+  "portAnswerMs",
   "closeMs",
 ] as const;
 

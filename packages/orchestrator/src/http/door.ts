@@ -12,6 +12,7 @@ import type { Application } from "../app/application.ts";
 import type { Principal } from "../app/principal.ts";
 import type { Reached } from "./agent-urls.ts";
 import type { DoorLimits } from "./door-limits.ts";
+import type { PortUrls } from "./port-urls.ts";
 
 /** The server that routes are added to: requests and answers are typed by their zod schemas. */
 export type App = FastifyInstance<
@@ -28,6 +29,7 @@ export interface Door {
   limits: DoorLimits;
   version: string;
   agentUrl(reached: Reached, sandboxId: string): string;
+  portUrls: PortUrls;
 }
 
 /** Who may call a route: the holder of a key, or anyone. */

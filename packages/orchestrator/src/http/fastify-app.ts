@@ -7,6 +7,7 @@ import { type Doorkeeper, keyFromHeaders } from "./authentication.ts";
 import type { App } from "./door.ts";
 import type { DoorLimits } from "./door-limits.ts";
 import { asInsienError, errorAnswerOf } from "./error-answer.ts";
+import type { Previews } from "./previews/previews.ts";
 import type { ResponseHeaders } from "./response-headers.ts";
 import { validatorCompiler } from "./validation.ts";
 
@@ -15,6 +16,8 @@ export interface AppOptions {
   headers: ResponseHeaders;
   limits: DoorLimits;
   logger: FastifyBaseLogger;
+  /** Take what is for sandboxes before anything of it is read. */
+  previews: Pick<Previews, "serveBefore">;
   trustProxy: boolean;
 }
 
@@ -46,7 +49,11 @@ export const serverOptions = (limits: DoorLimits) => ({
 export function createApp(options: AppOptions): App {
   const { limits } = options;
   const app = Fastify({
-    serverFactory: (handler) => boundServer(createServer(serverOptions(limits), handler), limits),
+    serverFactory: (handler) => {
+      const server = createServer(serverOptions(limits));
+      options.previews.serveBefore(server, handler);
+      return boundServer(server, limits);
+    },
     loggerInstance: options.logger,
     logController: new LogController({
       disableRequestLogging: true,

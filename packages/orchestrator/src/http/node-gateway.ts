@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type {
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+  RequestOptions,
+} from "node:http";
 import { pipeline } from "node:stream/promises";
 import { InsienError, type SandboxId } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -111,6 +116,21 @@ export class NodeGateway implements Disposable {
         return stream;
       },
     };
+  }
+
+  /** A request to another node about a sandbox of its; the caller sends the body and listens. */
+  open(place: LivePlace, sandboxId: SandboxId, options: RequestOptions): ClientRequest {
+    const toNode = this.#requests.open(new URL(place.url), options);
+    toNode.once("error", () => this.#nodes.forget(place.nodeId));
+    toNode.prependOnceListener("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") toNode.emit("error", nodeSilent(sandboxId, place.nodeId));
+    });
+    return toNode;
+  }
+
+  /** Says that a request is meant for this node and none else. */
+  nodeHeaders(place: Place): Record<string, string> {
+    return { [NODE_HEADER]: place.nodeId };
   }
 
   /** What a WebSocket request to another node carries besides its own headers. */

@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { FastifyBaseLogger } from "fastify";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Application } from "../app/application.ts";
+import type { ExternalDoor } from "../app/sandbox-ports.ts";
 import { addAgentRoutes } from "../ws/agent-routes.ts";
 import type { LineDoor } from "../ws/line-door.ts";
 import { Upgrades } from "../ws/upgrades.ts";
@@ -14,6 +15,10 @@ import { answerBrokenRequest, boundServer, createApp, serverOptions } from "./fa
 import { NodeGateway } from "./node-gateway.ts";
 import { addNodeRouting } from "./node-routing.ts";
 import { addOpenApi } from "./openapi.ts";
+import { PortUrls } from "./port-urls.ts";
+import { ExternalPorts } from "./previews/external-ports.ts";
+import { PreviewNames } from "./previews/preview-names.ts";
+import { Previews } from "./previews/previews.ts";
 import { ResponseHeaders } from "./response-headers.ts";
 import { addDocsRoutes } from "./routes/docs.ts";
 import { addEventRoutes } from "./routes/events.ts";
@@ -23,6 +28,7 @@ import { addHealthRoutes } from "./routes/health.ts";
 import { addKeyRoutes } from "./routes/keys.ts";
 import { addMountRoutes } from "./routes/mounts.ts";
 import { addMetricsRoute, countRequests } from "./routes/metrics.ts";
+import { addPortRoutes } from "./routes/ports.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
@@ -37,6 +43,12 @@ export interface HttpServerOptions {
   config?: {
     /** Where clients reach the main door, e.g. `https://insien.example`; part of agent URLs. */
     publicUrl?: string | undefined;
+    /** Where other nodes reach it. */
+    nodeUrl?: string | undefined;
+    /** Host names under it lead to ports of sandboxes; `localhost` by default. */
+    domain?: string | undefined;
+    /** Where external ports listen. */
+    host?: string | undefined;
     /** Believe `X-Forwarded-For` about who the client is. Only behind a proxy that sets it. */
     trustProxy?: boolean | undefined;
     /** Origins whose pages may call the API; absent: any, without credentials. */
@@ -66,6 +78,8 @@ export interface HttpAddress {
 export interface HttpServer extends AsyncDisposable {
   /** Every route there is, WebSocket addresses included. */
   readonly routes: readonly RouteEntry[];
+  /** Opens ports of the host that lead to a sandbox's. */
+  readonly externalPorts: ExternalDoor;
   /** Undefined before `listen`. */
   readonly address: HttpAddress | undefined;
   /** Port 0 takes a free one. `webSocketPort` opens the second door, which serves upgrades only. */
@@ -79,14 +93,26 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const limits = doorLimits(options.limits);
   const doorkeeper = new Doorkeeper(options.application.keys, limits);
   const config = options.config ?? {};
+  const gateway = new NodeGateway(options.application.nodes, limits);
+  const names = new PreviewNames({
+    domain: config.domain ?? "localhost",
+    publicUrl: config.publicUrl,
+    nodeUrl: config.nodeUrl,
+  });
+  const { ports } = options.application;
+  const { logger } = options;
+  const trustProxy = config.trustProxy === true;
+  const previews = new Previews({
+    ...{ ports, names, gateway, doorkeeper, limits, logger, trustProxy },
+  });
   const app = createApp({
+    previews,
     doorkeeper,
     headers: new ResponseHeaders(config.corsOrigins),
     limits,
     logger: options.logger,
     trustProxy: config.trustProxy === true,
   });
-  const gateway = new NodeGateway(options.application.nodes, limits);
   const upgrades = new Upgrades({
     application: options.application,
     gateway,
@@ -94,9 +120,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     limits,
     logger: options.logger,
     lineDoor: options.lineDoor,
+    previews,
     trustProxy: config.trustProxy === true,
   });
-  const server = new Doors(app, upgrades, gateway, limits);
+  const host = config.host ?? "127.0.0.1";
+  const externalPorts = new ExternalPorts({ host, previews, ports, limits, logger });
+  const server = new Doors({ app, upgrades, gateway, limits, previews, externalPorts });
   const source = {
     publicUrl: config.publicUrl,
     webSocketPort: () => server.address?.webSocketPort ?? server.address?.port ?? 0,
@@ -106,6 +135,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     limits,
     version: packageJson.version,
     agentUrl: (reached, sandboxId) => agentUrl(source, reached, sandboxId),
+    portUrls: new PortUrls(names, () => server.address?.port ?? 0),
   };
   countRequests(app, door);
   addNodeRouting(app, { gateway, agentUrl: door.agentUrl });
@@ -126,6 +156,7 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addExecRoutes(routes, door);
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
+    addPortRoutes(routes, door);
     addQuotaRoutes(routes, door);
     addUsageRoutes(routes, door);
     addMetricsRoute(routes, door);
@@ -147,14 +178,25 @@ class Doors implements HttpServer {
   readonly #upgrades: Upgrades;
   readonly #gateway: NodeGateway;
   readonly #limits: DoorLimits;
+  readonly #previews: Previews;
+  readonly externalPorts: ExternalPorts;
   #second: Server | undefined;
 
-  constructor(app: App, upgrades: Upgrades, gateway: NodeGateway, limits: DoorLimits) {
-    this.#app = app;
-    this.#upgrades = upgrades;
-    this.#gateway = gateway;
-    this.#limits = limits;
-    upgrades.serve(app.server);
+  constructor(parts: {
+    app: App;
+    upgrades: Upgrades;
+    gateway: NodeGateway;
+    limits: DoorLimits;
+    previews: Previews;
+    externalPorts: ExternalPorts;
+  }) {
+    this.#app = parts.app;
+    this.#upgrades = parts.upgrades;
+    this.#gateway = parts.gateway;
+    this.#limits = parts.limits;
+    this.#previews = parts.previews;
+    this.externalPorts = parts.externalPorts;
+    parts.upgrades.serve(parts.app.server);
   }
 
   async listen(
@@ -183,7 +225,9 @@ class Doors implements HttpServer {
       const second = this.#second;
       const secondClosed =
         second === undefined ? undefined : new Promise((resolve) => second.close(resolve));
-      await Promise.all([this.#app.close(), secondClosed, this.#upgrades.close()]);
+      await this.externalPorts[Symbol.asyncDispose]();
+      const upgraded = [this.#upgrades.close(), this.#previews.close()];
+      await Promise.all([this.#app.close(), secondClosed, ...upgraded]);
     } finally {
       clearTimeout(bound);
       this.#gateway[Symbol.dispose]();

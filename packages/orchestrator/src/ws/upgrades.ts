@@ -11,6 +11,7 @@ import type { DoorLimits } from "../http/door-limits.ts";
 import { asInsienError, errorAnswerOf } from "../http/error-answer.ts";
 import { rawAnswer } from "../http/fastify-app.ts";
 import type { NodeGateway } from "../http/node-gateway.ts";
+import type { Previews } from "../http/previews/previews.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 import { CLOSE_CODES } from "./close-frame.ts";
 import { type ClientHandshake, switchingProtocols, upgradeAgent } from "./handshake.ts";
@@ -24,6 +25,8 @@ export interface UpgradesOptions {
   limits: DoorLimits;
   logger: FastifyBaseLogger;
   lineDoor: LineDoor | undefined;
+  /** Answer what is for programs in sandboxes. */
+  previews: Pick<Previews, "takes" | "upgrade">;
   trustProxy: boolean;
 }
 
@@ -60,7 +63,9 @@ export class Upgrades {
 
   serve(server: Server): void {
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void this.#answer(request, socket, head);
+      const { previews } = this.#options;
+      if (previews.takes(request)) void previews.upgrade(request, socket, head);
+      else void this.#answer(request, socket, head);
     });
   }
 
