@@ -1,11 +1,10 @@
-import { LIMITS, type MachineId, type SandboxId } from "@insien/protocol";
-import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { LIMITS, type MachineId, type SandboxId, type SandboxState } from "@insien/protocol";
+import { and, count, eq, isNotNull, sql } from "drizzle-orm";
 import type { Connection } from "./connection.ts";
-import type { Absent } from "./records.ts";
-import { withoutNulls } from "./records.ts";
+import { type Absent, withoutNulls } from "./records.ts";
 import { sandboxes } from "./schema.ts";
 import { usageSamples } from "./schema/usage.ts";
-import { dropOldUsage, rollUpNextMinute } from "./usage-history.ts";
+import { dropOldUsage, rollUpUsage, usageBounds } from "./usage-history.ts";
 
 type Row = Absent<typeof usageSamples.$inferSelect>;
 
@@ -28,7 +27,11 @@ export interface UsageQuery {
   intervalSeconds: number;
 }
 
+export type SandboxCounts = Partial<Record<SandboxState, number>>;
+
 export interface UsageRows {
+  /** How many sandboxes a node has in each state, but destroyed ones. */
+  countByState(nodeId: string): Promise<SandboxCounts>;
   /** The sandboxes of a node whose machines run. */
   metered(nodeId: string): Promise<MeteredSandbox[]>;
   /** Stores measurements, in one statement. Those of sandboxes that are forgotten by now are left out. */
@@ -46,8 +49,10 @@ export interface UsageRows {
   history(id: SandboxId, query: UsageQuery): Promise<UsageSample[]>;
   /** The last measurement of each running sandbox of a node, if it is newer than `since`. */
   latest(nodeId: string, since: Date, limit: number): Promise<Usage[]>;
-  /** Makes rows of a minute from the measurements of the oldest minute that has none yet and ended before an instant; `false` when there was none. */
-  rollUpMinute(before: Date): Promise<boolean>;
+  /** When the oldest measurement was made, and the end of the newest minute that was rolled up. */
+  bounds(): Promise<{ oldest: Date | undefined; rolledUp: Date | undefined }>;
+  /** Makes rows of a minute each, or makes them anew, from what was measured between two whole minutes. */
+  rollUp(after: Date, until: Date): Promise<void>;
   /** Removes old rows, at most LIMITS.usagePurgeRows of each kind a call. Gives how many. */
   purge(before: { measured: Date; minutes: Date }): Promise<number>;
 }
@@ -69,6 +74,16 @@ export function usageRows(connection: Connection): UsageRows {
   };
 
   return {
+    countByState: async (nodeId) => {
+      const rows = await read(() =>
+        drizzle
+          .select({ state: sandboxes.state, count: count() })
+          .from(sandboxes)
+          .where(and(eq(sandboxes.nodeId, nodeId), sql`${sandboxes.state} <> 'destroyed'`))
+          .groupBy(sandboxes.state),
+      );
+      return Object.fromEntries(rows.map((row) => [row.state, row.count]));
+    },
     metered: async (nodeId) => {
       const { id, machineId, startedAt } = sandboxes;
       const rows = await read(() =>
@@ -100,7 +115,8 @@ export function usageRows(connection: Connection): UsageRows {
     },
     history: (id, query) => history(connection, id, query),
     latest: (nodeId, since, limit) => latest(connection, nodeId, since, limit),
-    rollUpMinute: (before) => rollUpNextMinute(connection, before),
+    bounds: () => usageBounds(connection),
+    rollUp: (after, until) => rollUpUsage(connection, after, until),
     purge: (before) => dropOldUsage(connection, before),
   };
 }

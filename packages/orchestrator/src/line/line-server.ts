@@ -46,6 +46,12 @@ export class LineServer implements AsyncDisposable {
     return this.#lines.get(machineId)?.line;
   }
 
+  /** Machines that are listened for, and those of them whose agent is there. */
+  get counts(): { open: number; up: number } {
+    const all = [...this.#lines.values()];
+    return { open: all.length, up: all.filter(({ line }) => line.isUp).length };
+  }
+
   /** Starts to listen for a machine; the same line when it listens already. */
   async open(machineId: MachineId): Promise<MachineLine> {
     const existing = this.get(machineId);

@@ -1,5 +1,6 @@
 /** The monitor: inside the server, or as a process of its own beside it. */
 import { newId } from "@insien/protocol";
+import type { ServerMetrics } from "../metrics/server-metrics.ts";
 import { Monitor } from "../monitor/monitor.ts";
 import type { ProcessParts } from "./process-parts.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -7,7 +8,7 @@ import { stopSignal } from "./stop-signal.ts";
 /** Of this process; several on one database tell each other apart by it. */
 export const holderOf = (what: string): string => `${what} ${process.pid} ${newId()}`;
 
-export function startMonitor(parts: ProcessParts): Monitor {
+export function startMonitor(parts: ProcessParts, metrics?: ServerMetrics): Monitor {
   const { config, database, runtime, nodeId, log } = parts;
   return new Monitor({
     ...config.monitor,
@@ -17,6 +18,9 @@ export function startMonitor(parts: ProcessParts): Monitor {
     nodeId,
     holder: holderOf("monitor"),
     log,
+    ...(metrics === undefined
+      ? {}
+      : { onRound: (seconds: number) => metrics.rounds.observe({}, seconds) }),
   });
 }
 

@@ -4,6 +4,9 @@ import type { Template } from "@insien/runtime";
 import { banner } from "../banner.ts";
 import type { Config } from "../config.ts";
 import { readOrMakeSecret } from "../config/secret-file.ts";
+import { ProcessSeries } from "../metrics/process-series.ts";
+import { sandboxFamilies } from "../metrics/sandbox-series.ts";
+import { ServerMetrics } from "../metrics/server-metrics.ts";
 import { removeServerFile, writeServerFile } from "../server-file.ts";
 import { Server } from "../server.ts";
 import { startMonitor } from "./monitor.ts";
@@ -18,7 +21,12 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
   const { config, log, database, runtime, nodeId } = parts;
   const apiKey =
     config.apiKey ?? (await readOrMakeSecret(join(config.dataDirectory, "api-key"), "insien_"));
+  const metrics = new ServerMetrics();
+  using ofProcess = new ProcessSeries(config.dataDirectory);
+  metrics.add(() => ofProcess.families());
+  metrics.add(() => sandboxFamilies({ usage: database.usage, nodeId }));
   await using server = new Server({
+    metrics,
     config,
     database,
     runtime,
@@ -37,7 +45,8 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
     ),
     startedAt: new Date().toISOString(),
   });
-  await using _monitor = config.monitor.place === "inside" ? startMonitor(parts) : undefined;
+  await using _monitor =
+    config.monitor.place === "inside" ? startMonitor(parts, metrics) : undefined;
   const { notes } = await runtime.capabilities();
   process.stdout.write(
     banner({
