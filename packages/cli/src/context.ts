@@ -1,7 +1,7 @@
 import { Sandbox, SandboxClient, type SandboxInfo } from "@insien/sandbox";
 import type { Command } from "commander";
 import { findServer, type ConnectionFlags, type ServerAddress } from "./connection.ts";
-import { UsageError } from "./usage-error.ts";
+import { missing, UsageError } from "./usage-error.ts";
 
 const WHOLE_ID = /^[a-z0-9]{20}$/;
 
@@ -25,7 +25,7 @@ export async function sandboxIdOf(server: ServerAddress, reference: string): Pro
   const named = matches.filter(({ name }) => name === reference);
   const [only, ...others] = named.length > 0 ? named : matches;
   if (only === undefined) {
-    throw new UsageError(
+    throw missing(
       `No sandbox has the name or id '${reference}'.`,
       "See `insien ls` for those there are.",
     );

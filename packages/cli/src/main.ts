@@ -37,7 +37,7 @@ try {
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   } else {
     explain(error);
-    process.exitCode = error instanceof UsageError ? EXIT.usage : exitCodeOf(error);
+    process.exitCode = error instanceof UsageError ? error.exitCode : exitCodeOf(error);
   }
 }
 // Connections that are kept for the next call would keep the process for it.

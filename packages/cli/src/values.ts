@@ -61,3 +61,7 @@ export function portOf(text: string): PortText {
     ...(protocol === undefined ? {} : { protocol: protocol as "http" | "tcp" }),
   };
 }
+
+/** A command after `--` is the same command. */
+export const commandWords = (words: readonly string[]): string[] =>
+  words[0] === "--" ? words.slice(1) : [...words];

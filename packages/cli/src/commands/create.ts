@@ -11,6 +11,7 @@ import {
   collect,
   collectPair,
   collectVariable,
+  commandWords,
   numberOf,
   portOf,
   type PortText,
@@ -85,7 +86,7 @@ export function addCreate(program: Command): void {
       using progress = new Progress();
       const sandbox = await Sandbox.create({
         ...server,
-        ...(await settingsOf(words, flags)),
+        ...(await settingsOf(commandWords(words), flags)),
         onProgress: (step) => show(progress, step),
       });
       const info = await sandbox.info();

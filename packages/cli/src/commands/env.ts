@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
 import { collectVariable } from "../values.ts";
-import { UsageError } from "../usage-error.ts";
+import { missing } from "../usage-error.ts";
 
 interface SetFlags extends OutputFlags {
   replace?: boolean;
@@ -50,9 +50,8 @@ export function addEnvironment(program: Command): void {
     .action(async (reference: string, names: string[], flags: OutputFlags, command: Command) => {
       await using sandbox = await sandboxOf(command, reference);
       const { environment } = await sandbox.environment.get();
-      const missing = names.filter((name) => !Object.hasOwn(environment, name));
-      if (missing.length > 0)
-        throw new UsageError(`There is no ${missing.join(", ")} to take away.`);
+      const absent = names.filter((name) => !Object.hasOwn(environment, name));
+      if (absent.length > 0) throw missing(`There is no ${absent.join(", ")} to take away.`);
       const rest = Object.fromEntries(
         Object.entries(environment).filter(([name]) => !names.includes(name)),
       );

@@ -2,7 +2,8 @@ import { SandboxError } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { EXIT, exitCodeOf } from "../exit-codes.ts";
-import { collectVariable, secondsOf } from "../values.ts";
+import { UsageError } from "../usage-error.ts";
+import { collectVariable, commandWords, secondsOf } from "../values.ts";
 
 interface Flags {
   cwd?: string;
@@ -27,17 +28,19 @@ export function addExec(program: Command): void {
     .option("-c, --shell", "the argument is a line for the shell")
     .passThroughOptions()
     .action(async (reference: string, words: string[], flags: Flags, command: Command) => {
-      process.exitCode = await run(reference, words, flags, command).catch((error: unknown) => {
-        if (error instanceof SandboxError && error.code === "command_not_found") {
-          process.stderr.write(`error: ${error.message}\n`);
-          return 127;
-        }
-        if (error instanceof SandboxError && exitCodeOf(error) === EXIT.failed) {
-          process.stderr.write(`error: ${error.message}\n${error.hint}\n`);
-          return EXIT.ownFailure;
-        }
-        throw error;
-      });
+      process.exitCode = await run(reference, commandWords(words), flags, command).catch(
+        (error: unknown) => {
+          if (error instanceof SandboxError && error.code === "command_not_found") {
+            process.stderr.write(`error: ${error.message}\n`);
+            return 127;
+          }
+          if (error instanceof SandboxError && exitCodeOf(error) === EXIT.failed) {
+            process.stderr.write(`error: ${error.message}\n${error.hint}\n`);
+            return EXIT.ownFailure;
+          }
+          throw error;
+        },
+      );
     });
 }
 
@@ -47,6 +50,7 @@ async function run(
   flags: Flags,
   command: Command,
 ): Promise<number> {
+  if (words.length === 0) throw new UsageError("Say which command to run.");
   await using sandbox = await sandboxOf(command, reference);
   const handle = await sandbox.commands.start(flags.shell === true ? words.join(" ") : words, {
     cwd: flags.cwd,

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { clientOf } from "../context.ts";
 import { type OutputFlags, print, printList } from "../output/print.ts";
 import { agoText } from "../output/quantity.ts";
-import { UsageError } from "../usage-error.ts";
+import { missing } from "../usage-error.ts";
 
 interface CreateFlags extends OutputFlags {
   owner?: string;
@@ -61,8 +61,8 @@ export function addKeys(program: Command): void {
       print(flags, results, () =>
         results.map((one) => (one.revoked ? `${one.id}\n` : "")).join(""),
       );
-      const missing = results.filter(({ revoked }) => !revoked).map(({ id }) => id);
-      if (missing.length > 0)
-        throw new UsageError(`There is no key ${missing.join(", ")}.`, "See `insien key ls`.");
+      const absent = results.filter(({ revoked }) => !revoked).map(({ id }) => id);
+      if (absent.length > 0)
+        throw missing(`There is no key ${absent.join(", ")}.`, "See `insien key ls`.");
     });
 }

@@ -1,7 +1,7 @@
 import type { TerminalHandle } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
-import { collectVariable } from "../values.ts";
+import { collectVariable, commandWords } from "../values.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Flags {
@@ -35,7 +35,7 @@ export function addShell(program: Command): void {
         );
       }
       await using sandbox = await sandboxOf(command, reference);
-      const terminal = await open(sandbox, words, flags);
+      const terminal = await open(sandbox, commandWords(words), flags);
       process.exitCode = await converse(terminal);
     });
 }

@@ -1,4 +1,4 @@
-import type { SandboxInfo } from "@insien/sandbox";
+import type { MainStatus, SandboxInfo } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
@@ -29,8 +29,10 @@ function describe(info: SandboxInfo): string {
     ["Runtime", info.runtime],
     [
       "Limits",
-      `${info.resources.cpu} cores, ${info.resources.memory}, ${info.resources.pids} processes`,
+      `CPU ${info.resources.cpu}, memory ${info.resources.memory}, ${info.resources.pids} processes`,
     ],
+    ["Main command", info.main && mainText(info.main)],
+    ["Root", info.readOnly ? "read-only" : undefined],
     ["Network", info.network],
     ["Environment", info.environmentKeys.join(", ") || undefined],
     ["Metadata", pairs(info.metadata)],
@@ -53,3 +55,9 @@ const pairs = (values: Record<string, string>): string | undefined =>
   Object.entries(values)
     .map(([name, value]) => `${name}=${value}`)
     .join(", ") || undefined;
+
+function mainText({ state, restarts, maxRetries, exitCode, signal, error }: MainStatus): string {
+  const end = error ?? signal ?? (exitCode === undefined ? undefined : `exit code ${exitCode}`);
+  const retries = maxRetries === 0 ? "" : `, started again ${restarts} of ${maxRetries} times`;
+  return `${stateText(state)}${end === undefined ? "" : ` (${end})`}${retries}`;
+}

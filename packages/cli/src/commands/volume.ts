@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { clientOf, sandboxOf } from "../context.ts";
 import { type OutputFlags, print, printList } from "../output/print.ts";
 import { agoText } from "../output/quantity.ts";
-import { UsageError } from "../usage-error.ts";
+import { missing, UsageError } from "../usage-error.ts";
 
 interface CreateFlags extends OutputFlags {
   driver?: "local" | "nfs";
@@ -87,7 +87,7 @@ function addMaking(volume: Command): void {
       await using client = await clientOf(command);
       for (const name of names) {
         if (!(await client.volumes.delete(name)))
-          throw new UsageError(`There is no volume ${name}.`, "See `insien volume ls`.");
+          throw missing(`There is no volume ${name}.`, "See `insien volume ls`.");
       }
       print(flags, names, () => names.map((name) => `${name}\n`).join(""));
     });

@@ -5,7 +5,7 @@ import { EXIT } from "../exit-codes.ts";
 import { type OutputFlags, print, printList } from "../output/print.ts";
 import { agoText } from "../output/quantity.ts";
 import { stateText } from "../output/style.ts";
-import { UsageError } from "../usage-error.ts";
+import { missing } from "../usage-error.ts";
 import { collect } from "../values.ts";
 
 interface CreateFlags extends OutputFlags {
@@ -82,7 +82,7 @@ function addHooks(webhook: Command): void {
       await using client = await clientOf(command);
       for (const id of ids) {
         if (!(await client.webhooks.delete(id)))
-          throw new UsageError(`There is no webhook ${id}.`, "See `insien webhook ls`.");
+          throw missing(`There is no webhook ${id}.`, "See `insien webhook ls`.");
       }
       print(flags, ids, () => ids.map((id) => `${id}\n`).join(""));
     });
