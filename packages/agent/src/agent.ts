@@ -3,6 +3,7 @@ import { AGENT_PATHS, newId, type AgentEvent } from "@insien/protocol";
 import { makeAgentServer } from "./agent-server.ts";
 import { Activity } from "./control/activity.ts";
 import { readBindRequest } from "./control/bind-body.ts";
+import { Log, Supervisor, handleLogs, handleMainControl } from "./main-command/index.ts";
 import { fileHandlers, handleFiles, watchHandlers } from "./files/index.ts";
 import { metricsHandlers } from "./metrics/index.ts";
 import type { Libc } from "./native/libc.ts";
@@ -36,10 +37,11 @@ export interface Agent {
 
 /** All that the agent can do, put together behind one HTTP server. */
 export function makeAgent({ libc, children, sandbox, machineId, onActivity }: AgentParts): Agent {
-  const activity = new Activity(helloOf(machineId, sandbox), () => ({
-    commands: table.runningCount,
-    terminals: terminals.size,
-  }));
+  const activity = new Activity(
+    helloOf(machineId, sandbox),
+    () => ({ commands: table.runningCount, terminals: terminals.size }),
+    () => (main.status === undefined ? [] : [main.status]),
+  );
   const table: ProcessTable = new ProcessTable({
     libc,
     children,
@@ -58,6 +60,13 @@ export function makeAgent({ libc, children, sandbox, machineId, onActivity }: Ag
       activity.changed();
     },
   });
+  const log = new Log();
+  const main: Supervisor = new Supervisor({
+    table,
+    libc,
+    log,
+    report: (event) => activity.report(event),
+  });
   const processes = processDoor(table);
   const terminal = terminalDoor(terminals);
   const handlers = {
@@ -74,15 +83,23 @@ export function makeAgent({ libc, children, sandbox, machineId, onActivity }: Ag
     terminalInput: terminal.inputFrame,
   });
   const rpc = new RpcServer(dispatcher, libc.write);
-  const shutdown = makeShutdown(libc, () =>
+  const endAll = makeShutdown(libc, () =>
     [...table.running(), ...terminals.list()].map(({ pid }) => pid),
   );
+  const shutdown = (): void => {
+    main.close();
+    endAll();
+  };
   const server = makeAgentServer({
     requests: {
       [AGENT_PATHS.files]: (request, response) => handleFiles(request, response, sandbox),
       [AGENT_PATHS.events]: (_request, response) => activity.stream(response),
+      [AGENT_PATHS.logs]: (request, response) => handleLogs(request, response, log),
+      [AGENT_PATHS.main]: (request, response) => handleMainControl(request, response, main),
       [AGENT_PATHS.bind]: async (request, response) => {
-        sandbox.bind(await readBindRequest(request));
+        const binding = await readBindRequest(request);
+        sandbox.bind(binding);
+        if (binding.main !== undefined) main.bind(binding.main);
         response.writeHead(204).end();
       },
       [AGENT_PATHS.shutdown]: (_request, response) => {

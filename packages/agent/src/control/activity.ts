@@ -10,12 +10,19 @@ export interface ActivityCounts {
 export class Activity {
   readonly #hello: () => AgentEvent;
   readonly #counts: () => ActivityCounts;
+  readonly #present: () => readonly AgentEvent[];
   readonly #listeners = new Set<ServerResponse>();
   #last: ActivityCounts = { commands: 0, terminals: 0 };
 
-  constructor(hello: () => AgentEvent, counts: () => ActivityCounts) {
+  /** `present`: what a newcomer has to know besides, such as the main command's state. */
+  constructor(
+    hello: () => AgentEvent,
+    counts: () => ActivityCounts,
+    present: () => readonly AgentEvent[],
+  ) {
     this.#hello = hello;
     this.#counts = counts;
+    this.#present = present;
   }
 
   stream(response: ServerResponse): void {
@@ -23,6 +30,7 @@ export class Activity {
     this.#listeners.add(response);
     send(response, this.#hello());
     send(response, this.#activity());
+    for (const event of this.#present()) send(response, event);
     const beat = (): void => send(response, { type: "heartbeat", at: new Date().toISOString() });
     const timer = setInterval(beat, LIMITS.lineHeartbeatMs.value);
     response.once("close", () => {

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import { InsienError, LIMITS, type BindRequest } from "@insien/protocol";
-import { mismatch, type Shape } from "../rpc/shape.ts";
+import type { BindRequest } from "@insien/protocol";
+import type { Shape } from "../rpc/shape.ts";
+import { readJsonBody } from "./json-body.ts";
+import { MAIN_SHAPE, requireProgram } from "./main-body.ts";
 
 const SHAPE: Shape = {
   type: "object",
@@ -13,29 +15,13 @@ const SHAPE: Shape = {
       additionalProperties: { type: "string", pattern: "^[^\\0]*$" },
     },
     hostname: { type: "string", minLength: 1, maxLength: 64 },
+    main: MAIN_SHAPE,
   },
 };
 
 /** Throws `payload_too_large` or `invalid_request`. */
 export async function readBindRequest(request: IncomingMessage): Promise<BindRequest> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > LIMITS.requestBodyBytes.value) {
-      throw new InsienError("payload_too_large", "a bind request may hold a mebibyte");
-    }
-    chunks.push(chunk);
-  }
-  let body: unknown;
-  try {
-    body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-  } catch {
-    throw new InsienError("invalid_request", "a bind request must be JSON");
-  }
-  const wrong = mismatch(SHAPE, body);
-  if (wrong === undefined) return body as BindRequest;
-  throw new InsienError("invalid_request", `bind: ${wrong.field} ${wrong.message}`, {
-    details: { field: wrong.field },
-  });
+  const body = (await readJsonBody(request, "bind", SHAPE)) as BindRequest;
+  if (body.main !== undefined) requireProgram("bind: main.argv", body.main);
+  return body;
 }
