@@ -1,6 +1,7 @@
 /**
  * Runs the tests after `prepare.mjs` installed what they need: sees to a Docker daemon and the base
- * image when a project with machines is asked for, runs vitest, and ends with one line that counts.
+ * image when a project with machines is asked for, starts a PostgreSQL for the run, runs vitest, and
+ * ends with one line that counts.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
@@ -34,6 +35,7 @@ if (needsMachines) {
   await prepareBaseImage().catch((error: unknown) => say(`note: no base image: ${String(error)}`));
 }
 
+const postgres = needsMachines ? await startPostgresOfRun() : undefined;
 const vitest = spawnSync(
   process.execPath,
   [
@@ -48,11 +50,27 @@ const vitest = spawnSync(
   {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}` },
+    env: {
+      ...process.env,
+      ...(postgres && { INSIEN_TEST_DATABASE: "postgresql", TEST_DATABASE_URL: postgres.url }),
+      PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`,
+    },
   },
 );
 
 const count = countTests(resultsPath, vitest.status === 0);
+await postgres?.[Symbol.asyncDispose]();
 await daemon[Symbol.asyncDispose]();
 process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`);
 process.exitCode = count.failed === 0 && vitest.status === 0 ? 0 : 1;
+
+/** One PostgreSQL for all servers of the run, each with a database of its own on it; gone at the end. */
+async function startPostgresOfRun(): Promise<({ url: string } & AsyncDisposable) | undefined> {
+  const given = process.env["TEST_DATABASE_URL"];
+  if (given !== undefined) return { url: given, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const { findPostgres, startPostgres } = await import("@insien/test-kit");
+  const binaries = await findPostgres();
+  if (binaries !== undefined) return startPostgres(binaries);
+  say("note: no PostgreSQL, so servers are tested on the embedded database");
+  return undefined;
+}

@@ -152,7 +152,11 @@ describe.skipIf(!canRun || !hasPostgres)("PostgreSQL that goes away", () => {
 
 describe.skipIf(!canRun)("the embedded database", () => {
   test("killed is started again, and loses nothing", async () => {
-    await using server = await startServer({ ...(runtime && { runtime }), poolSize: 1 });
+    await using server = await startServer({
+      ...(runtime && { runtime }),
+      database: "embedded",
+      poolSize: 1,
+    });
     const sandbox = await Sandbox.create({ ...connectionOf(server), metadata: { kept: "yes" } });
     const counting = await countingIn(sandbox);
     for (let round = 0; round < 3; round += 1) {

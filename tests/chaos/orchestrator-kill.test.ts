@@ -7,7 +7,7 @@ import { Sandbox } from "@insien/sandbox";
 import { type TestServer, startServer, waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectMachines, machinesOf } from "../machines.ts";
-import { presentRuntimes } from "../runtimes.ts";
+import { presentDatabases, presentRuntimes } from "../runtimes.ts";
 
 const ROUNDS = 20;
 const POOL_SIZE = 1;
@@ -15,11 +15,16 @@ const POOL_SIZE = 1;
 const ROUNDS_MS = 10 * 60_000;
 const PROGRESS_MS = 60_000;
 
-describe.each(presentRuntimes)("orchestrator killed on %s", (runtime) => {
+const combinations = presentRuntimes.flatMap((runtime) =>
+  presentDatabases.map((database) => ({ runtime, database })),
+);
+
+describe.each(combinations)("orchestrator killed on $runtime, $database", (combination) => {
+  const { runtime } = combination;
   let server: TestServer;
 
   beforeAll(async () => {
-    server = await startServer({ runtime, poolSize: POOL_SIZE });
+    server = await startServer({ ...combination, poolSize: POOL_SIZE });
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();

@@ -11,7 +11,7 @@ import { Sandbox, SandboxError, SandboxNotFoundError } from "@insien/sandbox";
 import { type TestServer, startServer, waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectMachines, machinesOf } from "../machines.ts";
-import { presentRuntimes } from "../runtimes.ts";
+import { presentCombinations } from "../runtimes.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const MIB = 1024 * 1024;
@@ -19,12 +19,13 @@ const run = promisify(execFile);
 const codeOf = (error: unknown) => (error instanceof SandboxError ? error.code : String(error));
 const failure = (promise: Promise<unknown>) => promise.then(() => "it worked", codeOf);
 
-describe.each(presentRuntimes)("the main job on %s", (runtime) => {
+describe.each(presentCombinations)("the main job on $runtime, $database", (combination) => {
+  const { runtime } = combination;
   let server: TestServer;
   let connection: { apiKey: string; apiUrl: string };
 
   beforeAll(async () => {
-    server = await startServer({ runtime, poolSize: 1 });
+    server = await startServer({ ...combination, poolSize: 1 });
     connection = { apiKey: server.apiKey, apiUrl: server.url };
   });
   afterAll(async () => {

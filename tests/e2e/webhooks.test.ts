@@ -30,7 +30,7 @@ const call = async (method: string, path: string, body?: object) => {
     headers: { ...server.headers, ...(body && { "content-type": "application/json" }) },
     ...(body && { body: JSON.stringify(body) }),
   });
-  return { status: response.status, body: (await response.json()) as Record<string, never> };
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 };
 
 test("a sandbox's life is told to a webhook, across a crash of the server", async () => {
@@ -55,8 +55,7 @@ test("a sandbox's life is told to a webhook, across a crash of the server", asyn
   receiver.answer = (response) => void response.end();
   const delivery = await waitFor(
     async () => {
-      const { items } = (await call("GET", `/${id}/deliveries?state=delivered`))
-        .body as unknown as {
+      const { items } = (await call("GET", `/${id}/deliveries?state=delivered`)).body as {
         items: { event: { type: string; sandbox_id: string }; attempts: number }[];
       };
       return items.find(({ event }) => event.type === "sandbox.destroyed");

@@ -1,12 +1,9 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDatabaseAt, findPostgres, mustHave, startPostgres } from "@insien/test-kit";
+import { createTestDatabase, defaultDatabase, hasPostgres, mustHave } from "@insien/test-kit";
 import { afterAll } from "vitest";
 import { openDatabase, type Database, type DatabaseOptions } from "../src/db/index.ts";
-
-const postgresBinaries = await findPostgres();
-const givenServer = process.env["TEST_DATABASE_URL"];
 
 /** What the tests of one file opened and made, in that order; it goes in the opposite one. */
 const resources = new AsyncDisposableStack();
@@ -17,7 +14,7 @@ export const DATABASES = [
   { kind: "embedded" as const, present: true, prepare: prepareEmbedded },
   {
     kind: "postgresql" as const,
-    present: mustHave(givenServer !== undefined || postgresBinaries !== undefined, "PostgreSQL"),
+    present: mustHave(await hasPostgres(), "PostgreSQL"),
     prepare: preparePostgresql,
   },
 ];
@@ -49,13 +46,14 @@ async function prepareEmbedded(): Promise<DatabaseOptions> {
 }
 
 async function preparePostgresql(): Promise<DatabaseOptions> {
-  return { dataDirectory: "/nonexistent", url: await emptyPostgresql() };
+  const { url } = resources.use(await createTestDatabase());
+  return { dataDirectory: "/nonexistent", url };
 }
 
-async function emptyPostgresql(): Promise<string> {
-  if (givenServer !== undefined) return createDatabaseAt(givenServer);
-  const server = resources.use(await startPostgres(postgresBinaries ?? ""));
-  return server.createDatabase();
+/** A database of the kind that the run is about, for tests that work on any. */
+export async function openAnyForTests(): Promise<Database> {
+  const prepare = defaultDatabase === "postgresql" ? preparePostgresql : prepareEmbedded;
+  return openForTests(await prepare());
 }
 
 export async function openForTests(options: DatabaseOptions): Promise<Database> {

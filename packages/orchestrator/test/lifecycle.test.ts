@@ -9,15 +9,16 @@ import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Belongings } from "../src/app/belongings.ts";
 import type { CreateRequest } from "../src/app/create-request.ts";
-import { ExecutionRecord } from "../src/app/execution-record.ts";
 import { LiveSandboxes } from "../src/app/live-sandboxes.ts";
 import { MachineFactory } from "../src/app/machine-factory.ts";
 import { MachinePool } from "../src/app/machine-pool.ts";
 import { SandboxLifecycle } from "../src/app/sandbox-lifecycle.ts";
 import { TemplateCatalog } from "../src/app/template-catalog.ts";
-import { type Database, type SandboxRecord, openDatabase } from "../src/db/index.ts";
+import type { Database, SandboxRecord } from "../src/db/index.ts";
 import { LineServer } from "../src/line/line-server.ts";
 import { newCreateRequest } from "./create-request.fixture.ts";
+import { openAnyForTests } from "./database.fixture.ts";
+import { recordsOf } from "./records.fixture.ts";
 
 const log = pino({ level: "silent" });
 const limits = { cpu: 1, memoryBytes: 2 ** 29, pids: 100 };
@@ -66,7 +67,7 @@ let keepsake: Keepsake;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "insien-life-"));
-  database = await openDatabase({ dataDirectory: home });
+  database = await openAnyForTests();
 });
 afterAll(async () => {
   await database[Symbol.asyncDispose]();
@@ -80,7 +81,7 @@ beforeEach(async () => {
   const factory = new MachineFactory(runtime, lines);
   pool = new MachinePool(factory, { parallelRefills: 2, maximum: 8, log });
   const templates = new TemplateCatalog(runtime, [{ name: "base", image: "base" }]);
-  live = new LiveSandboxes(new ExecutionRecord(database.events, log), (machineId) => {
+  live = new LiveSandboxes(recordsOf(database), (machineId) => {
     void lifecycle.examine(machineId);
   });
   const store = database.sandboxes;

@@ -30,9 +30,14 @@ export class TestPostgres implements AsyncDisposable {
     this.#account = account;
   }
 
+  /** Of the database that every server has. */
+  get url(): string {
+    return this.#url("postgres");
+  }
+
   /** A fresh, empty database; its URL. */
   async createDatabase(): Promise<string> {
-    return createDatabaseAt(this.#url("postgres"));
+    return createDatabaseAt(this.url);
   }
 
   /** Ends the server at once, as a crash does, and starts it again after a while. */
@@ -58,7 +63,7 @@ export class TestPostgres implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const settings = ["-c", "listen_addresses=", "-c", "fsync=off"];
+    const settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"];
     this.#child = spawn(
       "setpriv",
       [

@@ -3,6 +3,12 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import {
+  createTestDatabase,
+  type DatabaseKind,
+  defaultDatabase,
+  type TestDatabase,
+} from "./test-database.ts";
 import { waitFor } from "./wait-for.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../../..");
@@ -20,6 +26,9 @@ export interface ServerOptions {
   poolSize?: number;
   /** Kept when given; otherwise a temporary one, removed at the end. */
   dataDirectory?: string;
+  /** Of the run, by default. On PostgreSQL it gets a database of its own. */
+  database?: DatabaseKind;
+  /** A PostgreSQL that the test has made, and keeps. */
   databaseUrl?: string;
   env?: Record<string, string>;
 }
@@ -28,14 +37,21 @@ export interface ServerOptions {
 export class TestServer implements AsyncDisposable {
   readonly dataDirectory: string;
   readonly #options: ServerOptions;
+  readonly #database: TestDatabase | undefined;
   #child: ChildProcess | undefined;
   #output = "";
   #ports: { url: string; webSocketUrl: string } | undefined;
   apiKey = "";
 
-  constructor(dataDirectory: string, options: ServerOptions) {
+  constructor(dataDirectory: string, options: ServerOptions, database?: TestDatabase) {
     this.dataDirectory = dataDirectory;
     this.#options = options;
+    this.#database = database;
+  }
+
+  /** Of its PostgreSQL; `undefined` on the embedded database. */
+  get databaseUrl(): string | undefined {
+    return this.#options.databaseUrl ?? this.#database?.url;
   }
 
   get url(): string {
@@ -80,9 +96,7 @@ export class TestServer implements AsyncDisposable {
         PORT: port,
         WS_PORT: webSocketPort,
         ...(this.#options.runtime === undefined ? {} : { INSIEN_RUNTIME: this.#options.runtime }),
-        ...(this.#options.databaseUrl === undefined
-          ? {}
-          : { DATABASE_URL: this.#options.databaseUrl }),
+        ...(this.databaseUrl === undefined ? {} : { DATABASE_URL: this.databaseUrl }),
         ...this.#options.env,
       },
     });
@@ -128,6 +142,7 @@ export class TestServer implements AsyncDisposable {
     // A server that was killed leaves its machines to the next one, which then takes them along.
     if (child === undefined || child.signalCode !== null) await this.start().catch(() => undefined);
     await this.kill("SIGTERM");
+    await this.#database?.[Symbol.asyncDispose]();
     if (this.#options.dataDirectory === undefined)
       await rm(this.dataDirectory, { recursive: true, force: true });
   }
@@ -155,7 +170,10 @@ function portsOf(ports: { url: string; webSocketUrl: string } | undefined): {
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), "insien-")));
-  const server = new TestServer(dataDirectory, options);
+  const { databaseUrl, database: kind = defaultDatabase } = options;
+  const database =
+    databaseUrl === undefined && kind === "postgresql" ? await createTestDatabase() : undefined;
+  const server = new TestServer(dataDirectory, options, database);
   await server.start();
   return server;
 }
