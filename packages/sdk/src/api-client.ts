@@ -4,7 +4,7 @@ import type { Configuration, RequestOptions } from "./configuration.ts";
 import { withDeadline } from "./deadline.ts";
 import { errorFromText, SandboxError, sandboxError } from "./errors.ts";
 import type { HttpAnswer, HttpRequest } from "./platform/platform.ts";
-import { answerOf, boolean, object, optional, type Shape } from "./wire/shape.ts";
+import { answerOf, anything, optional, record, type Shape } from "./wire/shape.ts";
 
 export interface ApiRequest extends RequestOptions {
   query?: Record<string, string | number | undefined>;
@@ -18,10 +18,8 @@ export interface ApiRequest extends RequestOptions {
 /** Methods that are repeatable whatever they are about. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
-/** Routes name it after what they do. */
-const removed = optional(
-  object({ deleted: optional(boolean), revoked: optional(boolean), removed: optional(boolean) }),
-);
+/** `{ "deleted": true }` or the like: routes name it after what they do. */
+const removed = optional(record(anything));
 
 export class ApiClient {
   readonly configuration: Configuration;

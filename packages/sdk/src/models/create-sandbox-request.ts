@@ -93,7 +93,10 @@ export const createSandboxRequest = ruled(
     ttlSeconds: optional(seconds),
     idleTimeoutSeconds: optional(seconds),
   }),
-  ({ template, image, buildContext }) => {
+  ({ template, image, buildContext, ports = [] }) => {
+    if (new Set(ports.map(({ internal }) => internal)).size < ports.length) {
+      return ["ports", "names an internal port twice"];
+    }
     if (buildContext !== undefined && !Object.hasOwn(buildContext, "Dockerfile")) {
       return ["buildContext", "must have a file named Dockerfile"];
     }

@@ -39,10 +39,15 @@ export const portConfig = ruled(
     ),
     public: optional(boolean),
   }),
-  ({ protocol, subdomain }) =>
-    protocol === "tcp" && subdomain !== undefined
-      ? ["subdomain", 'is for protocol "http": a raw TCP connection carries no host name']
-      : undefined,
+  ({ protocol, subdomain, external, public: isPublic }) => {
+    if (protocol !== "tcp") return undefined;
+    if (subdomain !== undefined) {
+      return ["subdomain", 'is for protocol "http": a raw TCP connection carries no host name'];
+    }
+    return external === undefined || isPublic === true
+      ? undefined
+      : ["public", "must be true for an external tcp port: raw bytes show neither key nor link"];
+  },
 );
 
 /** Checks a port and fills in its defaults. Throws `invalid_request`, naming the field. */

@@ -30,6 +30,8 @@ const publishedPort = object({
   pathUrl: optional(text),
   /** `host:port` of the external port. */
   externalAddress: optional(text),
+  /** Why the external port does not lead here at this moment, although the sandbox runs. */
+  externalError: optional(text),
 });
 export type PublishedPort = ValueOf<typeof publishedPort>;
 

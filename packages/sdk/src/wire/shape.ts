@@ -111,10 +111,13 @@ export const nullable =
   <Value>(shape: Shape<Value>): Shape<Value | null> =>
   (value, place) =>
     value === null ? null : shape(value, place);
+/** May be left out; a model has the default then, and the server chooses its own for a request. */
 export const withDefault =
   <Value>(shape: Shape<Value>, value: Value): Shape<Value | undefined> =>
-  (given, place) =>
-    shape(given ?? value, place);
+  (given, place) => {
+    if (given === undefined) return place.direction === "model" ? value : undefined;
+    return shape(given, place);
+  };
 
 export const either =
   <One, Other>(
