@@ -4,7 +4,7 @@ import type { Host } from "./host.ts";
 export interface Row {
   /** What was measured, and beside what. */
   what: string;
-  unit: "ms" | "MiB";
+  unit: "ms" | "MiB" | "cores" | "things";
   /** Ours, the median unless `what` says otherwise. */
   value: number;
   baseline?: { what: string; value: number };

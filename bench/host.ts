@@ -91,6 +91,17 @@ const childrenOf = (pid: number): number[] =>
     .filter((id) => id !== "")
     .map(Number);
 
+const TICKS_PER_SECOND = 100;
+
+/** Processor time that a process and its children have had, in seconds. */
+export function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+  const own = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return childrenOf(pid).reduce((sum, child) => sum + processorSeconds(child), own);
+}
+
 /** Memory of a process in MiB. */
 export const memory = {
   residentMiB: (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmRSS") / 1024,

@@ -14,8 +14,11 @@ import type { Benchmark } from "./benchmark.ts";
 import { Host } from "./host.ts";
 import { loadAverage, newReport, save, tableOf } from "./report.ts";
 import { burstDocker } from "./rows/burst.ts";
+import { churnDocker } from "./rows/churn.ts";
 import { commandRoundTrip } from "./rows/command.ts";
 import { createColdDocker, createWarmBubblewrap, createWarmDocker } from "./rows/create.ts";
+import { zipExport } from "./rows/export.ts";
+import { fleetDocker } from "./rows/fleet.ts";
 import { idleOrchestrator, idleSandbox } from "./rows/idle.ts";
 import { fileThroughput, stdoutThroughput } from "./rows/throughput.ts";
 
@@ -29,6 +32,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   fileThroughput,
   idleSandbox,
   idleOrchestrator,
+  zipExport,
+  fleetDocker,
+  churnDocker,
 ];
 const RUNS_DEFAULT = 20;
 const QUIET_LOAD = cpus().length;

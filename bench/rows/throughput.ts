@@ -8,45 +8,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Sandbox } from "@insien/sandbox";
 import { type Benchmark, interleaved, ratioRow, type Row, timed } from "../benchmark.ts";
-import { type Host, memory, memoryDirectory, MIB, spawnAndRead } from "../host.ts";
+import { type Host, memoryDirectory, MIB, spawnAndRead } from "../host.ts";
+import { MemoryWatch } from "../memory-watch.ts";
 import { Product } from "../product.ts";
 
 const SIZE_BYTES = 1024 * MIB;
-const MEMORY_GROWTH_MIB_MAX = 64;
 const RESOURCES = { memory: "2g" };
 const AS_FAST = { ratioMax: 1, text: "as fast" };
 const INSIDE = "/tmp/big";
 const MAKE_FILE = `head -c ${SIZE_BYTES} /dev/urandom > ${INSIDE}`;
-
-/** The orchestrator's memory, watched while samples are taken. */
-class MemoryWatch {
-  readonly #pid: number;
-  readonly #growthsMiB: number[] = [];
-
-  constructor(pid: number) {
-    this.#pid = pid;
-  }
-
-  /** Notes the highest resident memory during `action`, above what there was before. */
-  async during(action: () => Promise<unknown>): Promise<void> {
-    const before = memory.residentMiB(this.#pid);
-    memory.forgetPeak(this.#pid);
-    await action();
-    this.#growthsMiB.push(Math.max(0, memory.peakMiB(this.#pid) - before));
-  }
-
-  row(what: string): Row {
-    const most = Math.max(...this.#growthsMiB);
-    return {
-      what: `${what}: orchestrator's memory grows at most by`,
-      unit: "MiB",
-      value: most,
-      mustReach: `${MEMORY_GROWTH_MIB_MAX} MiB`,
-      reached: most < MEMORY_GROWTH_MIB_MAX,
-      samples: this.#growthsMiB.length,
-    };
-  }
-}
 
 function expectSize(bytes: number): void {
   if (bytes !== SIZE_BYTES) throw new Error(`${bytes} bytes arrived, not ${SIZE_BYTES}`);
