@@ -74,6 +74,8 @@ export const createVolumeBody = z
         mount_options: z
           .string()
           .regex(/^[a-z0-9=,._-]{1,256}$/, "must be options such as vers=4,soft")
+          // Where to is the server's name alone to say: it may be the only one that is allowed.
+          .refine((options) => !/addr=/.test(options), "may not name addresses")
           .optional(),
       })
       .optional(),
