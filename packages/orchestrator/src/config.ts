@@ -72,7 +72,7 @@ export interface Config {
   readonly worker: Readonly<{
     place: "inside" | "apart";
     intervalMs: number;
-    /** How long what is over stays readable: ended sandboxes, their events, deliveries. */
+    /** How long ended sandboxes and their events stay readable. */
     recordRetentionMs: number;
     /** How long an image that was built here is kept for the next build. */
     imageRetentionMs: number;

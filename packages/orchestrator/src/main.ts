@@ -14,6 +14,7 @@ import { readOrMakeSecret } from "./config/secret-file.ts";
 import { openDatabase } from "./db/index.ts";
 import { monitor } from "./processes/monitor.ts";
 import { serve } from "./processes/serve.ts";
+import { worker, workerOptions } from "./processes/worker.ts";
 
 interface Choice {
   runtime: Runtime;
@@ -58,8 +59,18 @@ async function holdDirectory(dataDirectory: string): Promise<Disposable> {
   }
 }
 
+/** As `holdDirectory`, at once or not at all: for work that only the absence of a server allows. */
+async function holdIdleDirectory(dataDirectory: string): Promise<Disposable | undefined> {
+  const { lockDirectory } = await import("./db/directory-lock.ts");
+  try {
+    return lockDirectory(dataDirectory, process.pid, 0);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What there is to be asked for: the server, or work that it otherwise does itself. */
-const COMMANDS = ["serve", "monitor"] as const;
+const COMMANDS = ["serve", "monitor", "worker"] as const;
 type CommandName = (typeof COMMANDS)[number];
 
 function commandOf(text = "serve"): CommandName {
@@ -82,7 +93,8 @@ function needSharedDatabase(command: CommandName, config: Config): void {
 }
 
 /** Opens what a process needs, in the order in which one depends on another, and closes it after. */
-async function main(command: CommandName): Promise<void> {
+async function main([name, ...args]: string[]): Promise<void> {
+  const command = commandOf(name);
   const config = await loadConfig();
   const log = pino({ level: config.logLevel });
   await using resources = new AsyncDisposableStack();
@@ -100,7 +112,8 @@ async function main(command: CommandName): Promise<void> {
   resources.use(runtime);
   const parts = { config, log, database, runtime, nodeId };
   if (command === "serve") await serve(parts, reason);
-  else await monitor(parts);
+  else if (command === "monitor") await monitor(parts);
+  else await worker(parts, () => holdIdleDirectory(config.dataDirectory), workerOptions(args));
 }
 
 /** A sentence for what a person can mend, and the whole stack for what only we can. */
@@ -114,7 +127,7 @@ function reasonOf(error: unknown): string {
 }
 
 try {
-  await main(commandOf(process.argv[2]));
+  await main(process.argv.slice(2));
   process.exit(0);
 } catch (error) {
   process.stderr.write(`Insien could not start.\n${reasonOf(error)}\n`);

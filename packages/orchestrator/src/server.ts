@@ -10,6 +10,7 @@ import { LiveSandboxes } from "./app/live-sandboxes.ts";
 import { MachineFactory } from "./app/machine-factory.ts";
 import { MainRecord } from "./app/main-record.ts";
 import { MachinePool } from "./app/machine-pool.ts";
+import type { Maintenance } from "./app/maintenance.ts";
 import { NodeDirectory } from "./app/node-directory.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
@@ -51,6 +52,7 @@ export interface ServerParts {
   /** The administrator's key. */
   apiKey: string;
   metrics: ServerMetrics;
+  maintenance: Maintenance;
   log: Logger;
 }
 
@@ -208,6 +210,7 @@ export class Server implements AsyncDisposable {
           intervalMs: config.monitor.intervalMs,
         }),
         metrics: this.#parts.metrics,
+        maintenance: this.#parts.maintenance,
         health: async () => ({ database: await database.health(), runtime: runtime.name }),
       },
       logger: log,

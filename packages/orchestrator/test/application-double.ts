@@ -7,6 +7,7 @@ import {
   newSandboxId,
   parseMemory,
 } from "@insien/protocol";
+import { pino } from "pino";
 import type {
   ApiKey,
   Application,
@@ -22,6 +23,7 @@ import type { Mounts, Volumes } from "../src/app/volumes.ts";
 import type { UsageHistory } from "../src/app/usage.ts";
 import type { Settings } from "../src/app/settings.ts";
 import { portOwner, portsDouble } from "./ports-double.ts";
+import { Cleanup } from "../src/cleanup/cleanup.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
 import { ServerMetrics } from "../src/metrics/server-metrics.ts";
 
@@ -84,6 +86,8 @@ export class ApplicationDouble implements Application {
   };
 
   readonly metrics = new ServerMetrics();
+
+  readonly maintenance = new Cleanup({ finders: [], log: pino({ level: "silent" }) });
 
   readonly ports = portsDouble(this.stored, () => this.sandboxes);
 

@@ -94,6 +94,15 @@ export const LIMITS = {
     "Directories under one recursive watch; the kernel's usual total per user.",
   ),
   pathBytes: limit(4096, "Linux's PATH_MAX."),
+  archiveDirectoryBytes: limit(
+    64 * MiB,
+    "A zip ends with a list of its entries, held until then: half a million names. A tar has none.",
+  ),
+  archiveEntries: limit(
+    1_000_000,
+    "Taken out of one tar; more would rather use up a file system's inodes than be a folder.",
+  ),
+  archiveDepth: limit(128, "Directories inside each other in a tar; each is held open on the way."),
 
   // Line
   lineSpareConnections: limit(3, "Parked connections each agent keeps ready."),
@@ -244,6 +253,20 @@ export const LIMITS = {
     "Less free space than this on the data directory's disk is warned of.",
   ),
 
+  // Cleanup
+  cleanupGraceMs: limit(
+    10 * MINUTE,
+    "What is younger may be about to get its owner: a create, a build or a start in progress.",
+  ),
+  cleanupOverdueMs: limit(
+    1 * MINUTE,
+    "Past its expiry a sandbox is left to its own node this long, which knows it better.",
+  ),
+  cleanupItems: limit(
+    1_000,
+    "Removed in one round and listed in one answer; the next one goes on.",
+  ),
+
   leaseMs: limit(
     6 * SECOND,
     "How long work stays with a process that gives no sign of life before another takes it over.",
@@ -360,6 +383,11 @@ export const LIMITS = {
     "What a machine's first process prints, kept for the reason of its end.",
   ),
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
+  buildsAtOnce: limit(2, "Each takes the host's processors and disk; further ones wait."),
+  buildMemoryBytes: limit(2048 * MiB, "Of one step; compilers and package managers need as much."),
+  buildCores: limit(2, "Of one step."),
+  buildPids: limit(1_024, "Processes and threads of one step; parallel compilers take hundreds."),
+  buildOutputBytes: limit(16 * KiB, "The end of a failed build's output, told with the failure."),
   machineImageLayers: limit(
     96,
     "Each new set of volumes adds one; overlay file systems take some 125, so past this they become one.",

@@ -13,6 +13,7 @@ import type {
   SandboxState,
 } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
+import type { Maintenance } from "./maintenance.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Ports } from "./ports.ts";
 import type { Principal } from "./principal.ts";
@@ -157,6 +158,7 @@ export interface Application {
   mounts: Mounts;
   usage: UsageHistory;
   metrics: Metrics;
+  maintenance: Maintenance;
   /** For `/health`: a question to the database and the runtime's name. */
   health(): Promise<{ database: "ok" | "down"; runtime: string }>;
 }

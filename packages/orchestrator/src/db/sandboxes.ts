@@ -103,6 +103,8 @@ export interface SandboxRows {
   ofNode(nodeId: string): Promise<SandboxRecord[]>;
   /** Forgets sandboxes, and their events, that ended before an instant; at most LIMITS.purgeRows a call. Gives how many. */
   purge(endedBefore: Date): Promise<number>;
+  /** How many `purge` would forget. */
+  countEnded(before: Date): Promise<number>;
 }
 
 export function sandboxRows(connection: Connection): SandboxRows {
@@ -127,6 +129,8 @@ export function sandboxRows(connection: Connection): SandboxRows {
     },
     byMachines: (machineIds) => select(sql`${sandboxes.machineId} = any(${sql.param(machineIds)})`),
     ofNode: (nodeId) => select(and(eq(sandboxes.nodeId, nodeId), LIVE)),
+    countEnded: (before) =>
+      read(() => connection.drizzle.$count(sandboxes, and(ENDED, lt(sandboxes.endedAt, before)))),
     purge: async (endedBefore) => {
       const old = connection.drizzle
         .select({ id: sandboxes.id })
@@ -346,6 +350,11 @@ function toRecord(row: Row): SandboxRecord {
 }
 
 function toRow(record: SandboxRecord): Record<string, unknown> {
-  const { limits, ...rest } = record;
-  return withNulls({ ...rest, ...limits });
+  const { limits, entrypoint, command, ...rest } = record;
+  // The driver writes objects as JSON, but text as it is and lists as arrays of the database.
+  const lines = { entrypoint: asJson(entrypoint), command: asJson(command) };
+  return withNulls({ ...rest, ...lines, ...limits });
 }
+
+const asJson = (value: unknown): string | undefined =>
+  value === undefined ? undefined : JSON.stringify(value);

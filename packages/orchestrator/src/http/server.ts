@@ -20,6 +20,8 @@ import { ExternalPorts } from "./previews/external-ports.ts";
 import { PreviewNames } from "./previews/preview-names.ts";
 import { Previews } from "./previews/previews.ts";
 import { ResponseHeaders } from "./response-headers.ts";
+import { addArchiveRoutes } from "./routes/archive.ts";
+import { addDirectoryRoutes } from "./routes/directories.ts";
 import { addDocsRoutes } from "./routes/docs.ts";
 import { addEventRoutes } from "./routes/events.ts";
 import { addExecRoutes } from "./routes/exec.ts";
@@ -27,9 +29,12 @@ import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addKeyRoutes } from "./routes/keys.ts";
 import { addMountRoutes } from "./routes/mounts.ts";
+import { addMaintenanceRoutes } from "./routes/maintenance.ts";
 import { addMetricsRoute, countRequests } from "./routes/metrics.ts";
 import { addPortRoutes } from "./routes/ports.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
+import { addMainRoutes } from "./routes/main-command.ts";
+import { addSettingRoutes } from "./routes/settings.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
 import { addVolumeRoutes } from "./routes/volumes.ts";
@@ -154,12 +159,16 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addHealthRoutes(routes, door);
     addSandboxRoutes(routes, door);
     addExecRoutes(routes, door);
+    addSettingRoutes(routes, door);
+    addMainRoutes(routes, door);
+    addDirectoryRoutes(routes, door);
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
     addPortRoutes(routes, door);
     addQuotaRoutes(routes, door);
     addUsageRoutes(routes, door);
     addMetricsRoute(routes, door);
+    addMaintenanceRoutes(routes, door);
     addVolumeRoutes(routes, door);
     addMountRoutes(routes, door);
     addSeedRoutes(routes, door);
@@ -167,7 +176,10 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addWebhookDeliveryRoutes(routes, door);
     addAgentRoutes(routes);
     addDocsRoutes(routes);
-    await routes.register((files: App) => addFileRoutes(files, door));
+    await routes.register((files: App) => {
+      addFileRoutes(files, door);
+      addArchiveRoutes(files, door);
+    });
   });
 }
 

@@ -4,12 +4,13 @@ import { type Family, family, gauge } from "./families.ts";
 
 const NANOSECONDS = 1e9;
 const MICROSECONDS = 1e6;
+const RESOLUTION_MS = 20;
 const QUANTILES = [50, 99, 100];
 
 /** This process and its host. Each reading of the event loop's delay is since the one before. */
 export class ProcessSeries implements Disposable {
   readonly #dataDirectory: string;
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 });
+  readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 
   constructor(dataDirectory: string) {
     this.#dataDirectory = dataDirectory;
@@ -51,7 +52,8 @@ export class ProcessSeries implements Disposable {
   #eventLoop(): Family {
     const series = QUANTILES.map((percent) => ({
       labels: { quantile: String(percent / 100) },
-      value: this.#delay.percentile(percent) / NANOSECONDS,
+      // Each measurement waits for the resolution before the delay begins.
+      value: Math.max(0, this.#delay.percentile(percent) / NANOSECONDS - RESOLUTION_MS / 1000),
     }));
     this.#delay.reset();
     const help = "Delay of the event loop since the last time that it was asked for.";

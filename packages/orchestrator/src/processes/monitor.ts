@@ -1,12 +1,9 @@
 /** The monitor: inside the server, or as a process of its own beside it. */
-import { newId } from "@insien/protocol";
 import type { ServerMetrics } from "../metrics/server-metrics.ts";
 import { Monitor } from "../monitor/monitor.ts";
+import { holderOf } from "./holder.ts";
 import type { ProcessParts } from "./process-parts.ts";
 import { stopSignal } from "./stop-signal.ts";
-
-/** Of this process; several on one database tell each other apart by it. */
-export const holderOf = (what: string): string => `${what} ${process.pid} ${newId()}`;
 
 export function startMonitor(parts: ProcessParts, metrics?: ServerMetrics): Monitor {
   const { config, database, runtime, nodeId, log } = parts;

@@ -12,6 +12,7 @@ import { Server } from "../server.ts";
 import { startMonitor } from "./monitor.ts";
 import type { ProcessParts } from "./process-parts.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { createCleanup, startWorker } from "./worker.ts";
 
 const templatesOf = (config: Config): [Template] => [
   { name: "base", image: config.agentImage ?? "insien-base" },
@@ -25,8 +26,10 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
   using ofProcess = new ProcessSeries(config.dataDirectory);
   metrics.add(() => ofProcess.families());
   metrics.add(() => sandboxFamilies({ usage: database.usage, nodeId }));
+  const cleanup = createCleanup(parts, { metrics });
   await using server = new Server({
     metrics,
+    maintenance: cleanup,
     config,
     database,
     runtime,
@@ -47,6 +50,7 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
   });
   await using _monitor =
     config.monitor.place === "inside" ? startMonitor(parts, metrics) : undefined;
+  await using _worker = config.worker.place === "inside" ? startWorker(parts, cleanup) : undefined;
   const { notes } = await runtime.capabilities();
   process.stdout.write(
     banner({
