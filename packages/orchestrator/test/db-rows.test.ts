@@ -35,6 +35,58 @@ describe.for(DATABASES.filter(({ present }) => present))(
         expect(await database.sandboxes.get(sandbox.id)).toEqual(record);
       });
 
+      test("has commands as text and as lists, which nothing takes for something else", async () => {
+        const lines = ["{1,2}", '"quoted"', "true", ["a b", '{"x":1}', ""], ["one"], undefined];
+        for (const entrypoint of lines) {
+          for (const command of lines) {
+            const row = newSandboxRow({ entrypoint, command });
+            const record = await database.sandboxes.insert(row, created);
+            expect(await database.sandboxes.get(row.id)).toEqual(record);
+          }
+        }
+      });
+
+      test("keeps its settings through other changes, and is told anew by those that name them", async () => {
+        const fresh = newSandboxRow({ environment: { A: "1" }, command: "one" });
+        const record = await database.sandboxes.insert(fresh, created);
+        const stale = { ...record, environment: { A: "never written" } };
+        const moved = await database.sandboxes.transition(stale, { state: "running" }, created);
+        expect((await database.sandboxes.get(fresh.id))?.environment).toEqual({ A: "1" });
+        if (moved === undefined) throw new Error("it was not moved");
+        const at = new Date();
+        const changes = {
+          ...{ environment: { B: "2" }, environmentChangedAt: at },
+          ...{ command: ["two"], entrypoint: undefined },
+        };
+        const configured = await database.sandboxes.transition(moved, changes, created);
+        expect(configured).toMatchObject({ ...changes, state: "running" });
+        expect(await database.sandboxes.get(fresh.id)).toEqual(configured);
+        expect(await database.sandboxes.transition(moved, changes, created)).toBeUndefined();
+      });
+
+      test("takes what its main command does without becoming another version", async () => {
+        const rows = [newSandboxRow(), newSandboxRow()];
+        for (const row of rows) await database.sandboxes.insert(row, created);
+        const status = (state: "running" | "failed") => ({
+          ...{ state, restarts: 2, max_retries: 3, exit_code: 7 },
+          changed_at: new Date().toISOString(),
+        });
+        const [one, two] = rows.map(({ id }) => id) as [SandboxId, SandboxId];
+        const said = new Map([
+          [one, status("running")],
+          [two, status("failed")],
+          [newSandboxId(), status("failed")],
+        ]);
+        expect((await database.sandboxes.noteMain(said)).toSorted()).toEqual([one, two].toSorted());
+        for (const id of [one, two]) {
+          expect(await database.sandboxes.get(id)).toMatchObject({
+            main: said.get(id),
+            version: 1,
+          });
+        }
+        expect(await database.sandboxes.noteMain(new Map())).toEqual([]);
+      });
+
       test("that does not exist is undefined", async () => {
         expect(await database.sandboxes.get(newSandboxId())).toBeUndefined();
       });

@@ -3,6 +3,7 @@ export * from "./byte-size.ts";
 export { CLIENT_LIMITS } from "./client-limits.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
+export * from "./files.ts";
 export * from "./frames.ts";
 export * from "./ids.ts";
 export * from "./limits.ts";

@@ -11,7 +11,7 @@ export type CommandLine = z.infer<typeof commandLine>;
 
 export const environmentBody = z.strictObject({
   environment,
-  /** `true`: added to what there is; `false`: instead of it. */
+  /** `true` (the default): added to what there is; `false`: instead of it. */
   merge: z.boolean().optional(),
 });
 export type EnvironmentBody = z.infer<typeof environmentBody>;
@@ -38,7 +38,7 @@ export type EntrypointBody = z.infer<typeof entrypointBody>;
 export const entrypointAnswer = z.object({
   entrypoint: commandLine.optional(),
   command: commandLine.optional(),
-  /** `true` when the main command that runs is an older one: restart it, or the sandbox. */
+  /** `true` when the main command that runs, or ran last, is an older one: restart it. */
   restart_needed: z.boolean(),
 });
 export type EntrypointAnswer = z.infer<typeof entrypointAnswer>;
@@ -60,6 +60,9 @@ export const mainStatus = z.object({
   changed_at: z.string(),
 });
 export type MainStatus = z.infer<typeof mainStatus>;
+
+/** `grace_ms`: between SIGTERM and SIGKILL. */
+export const stopMainBody = z.strictObject({ grace_ms: z.int().min(0).max(60_000).optional() });
 
 export const logQuery = z.strictObject({
   /** `true`: stays open and sends what the main command prints, until the sandbox ends. */

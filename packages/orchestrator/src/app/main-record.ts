@@ -19,6 +19,8 @@ export class MainRecord implements AsyncDisposable {
   readonly #rows: Pick<SandboxRows, "noteMain">;
   readonly #log: Logger;
   readonly #known = new Map<SandboxId, MainStatus>();
+  /** To be forgotten once written: their machines do not run. */
+  readonly #ended = new Set<SandboxId>();
   #unwritten = new Map<SandboxId, Unwritten>();
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -39,6 +41,7 @@ export class MainRecord implements AsyncDisposable {
       before?.restarts === status?.restarts &&
       before?.changed_at === status?.changed_at;
     if (status === undefined || isKnown) return undefined;
+    this.#ended.delete(row.id);
     this.#set(row.id, status);
     return status;
   }
@@ -50,8 +53,9 @@ export class MainRecord implements AsyncDisposable {
   /** Its machine does not run any more, and so neither does the main command. */
   ended(row: Pick<SandboxRecord, "id" | "main">): void {
     const status = this.get(row);
-    if (status !== undefined) this.#set(row.id, ofStoppedMachine(status, new Date()));
-    this.#known.delete(row.id);
+    if (status === undefined) return;
+    this.#ended.add(row.id);
+    this.#set(row.id, ofStoppedMachine(status, new Date()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,19 +86,21 @@ export class MainRecord implements AsyncDisposable {
   }
 
   async #write(batch: Map<SandboxId, Unwritten>): Promise<void> {
+    const left = new Map(batch);
+    let isAway = false;
     try {
       const statuses = new Map([...batch].map(([id, { status }]) => [id, status] as const));
-      for (const id of await this.#rows.noteMain(statuses)) batch.delete(id);
+      for (const id of await this.#rows.noteMain(statuses)) left.delete(id);
     } catch (error) {
-      const waiting = batch.size;
-      const isAway = error instanceof InsienError && error.code === "database_unavailable";
-      this.#log.warn({ err: error, waiting }, "what main commands do could not be written");
-      if (!isAway) return;
+      isAway = error instanceof InsienError && error.code === "database_unavailable";
+      this.#log.warn({ err: error, waiting: batch.size }, "what main commands do was not written");
     }
     for (const [id, { status, attempts }] of batch) {
-      if (attempts + 1 >= ATTEMPTS || this.#unwritten.has(id)) continue;
-      this.#unwritten.set(id, { status, attempts: attempts + 1 });
-      this.#flushLater();
+      if (this.#unwritten.has(id)) continue;
+      if (left.has(id) && (isAway || attempts + 1 < ATTEMPTS)) {
+        this.#unwritten.set(id, { status, attempts: isAway ? attempts : attempts + 1 });
+        this.#flushLater();
+      } else if (this.#ended.delete(id)) this.#known.delete(id);
     }
   }
 }

@@ -22,6 +22,7 @@ import {
   uniqueIndex,
 } from "drizzle-orm/pg-core";
 import { instant } from "./schema/instant.ts";
+import { jsonValue } from "./schema/json-value.ts";
 
 /** One row: who this installation is to the runtimes it shares hosts with. */
 export const installation = pgTable(
@@ -83,8 +84,8 @@ export const sandboxes = pgTable(
     network: text().$type<"none" | "internet">().notNull(),
     readOnly: boolean("read_only").notNull().default(false),
     gpu: text(),
-    entrypoint: jsonb().$type<CommandLine>(),
-    command: jsonb().$type<CommandLine>(),
+    entrypoint: jsonValue().$type<CommandLine>(),
+    command: jsonValue().$type<CommandLine>(),
     maxRetries: integer("max_retries").notNull().default(0),
     /** What its agent last said of the main command; changes no version. */
     main: jsonb().$type<MainStatus>(),

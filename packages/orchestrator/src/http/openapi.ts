@@ -23,7 +23,7 @@ import type { App } from "./door.ts";
 export type OpenApiDocument = OpenAPIV3_1.Document;
 export type Operation = OpenAPIV3_1.OperationObject & { [BODY_IS_OPTIONAL]?: true };
 
-export const OPERATION_METHODS = ["get", "head", "post", "put", "delete"] as const;
+export const OPERATION_METHODS = ["get", "head", "post", "put", "patch", "delete"] as const;
 const BODY_IS_OPTIONAL = "x-body-is-optional";
 
 /** Schemas that get a name of their own in the document, and an example where people send them. */

@@ -16,7 +16,7 @@ const SECURITY_HEADERS = {
 
 const EXPOSED = "x-request-id, retry-after, content-range, accept-ranges, content-length, etag";
 const PREFLIGHT_HEADERS = {
-  "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
+  "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
   "access-control-allow-headers": "authorization, content-type, range, x-api-key, x-request-id",
   "access-control-max-age": "600",
 } as const;

@@ -3,8 +3,10 @@ import type { Socket } from "node:net";
 import { AGENT_PATHS, type fileQuery, type sandboxIdParam } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
+import type { AgentConnector } from "../../line/agent-connector.ts";
 import { agentRefusal } from "../agent-request.ts";
 import { type Door, clientGone, principalOf, sandboxIdOf } from "../door.ts";
+import { pathMeant } from "../path-meant.ts";
 
 /** What the client is told of the agent's answer. */
 export const ANSWER_HEADERS = [
@@ -16,21 +18,40 @@ export const ANSWER_HEADERS = [
   "last-modified",
 ];
 
-interface FileRequest {
-  params: z.infer<typeof sandboxIdParam>;
-  query: z.infer<typeof fileQuery>;
+/** Where a request about a sandbox's files goes. */
+export interface FileWay {
+  connector: AgentConnector;
+  /** Of the agent, with its query. */
+  path: string;
+  /** Aborted when the client goes away. */
+  signal: AbortSignal;
 }
 
-/** The line to the sandbox of the request, and the agent's path for the file it names. */
-export async function wayToFile(door: Door, request: FastifyRequest, reply: FastifyReply) {
-  const { params, query } = request as FileRequest;
+/** The line to the sandbox of the request. */
+export async function wayToAgent(
+  door: Door,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  target: { path: string; query: Record<string, string | undefined> },
+): Promise<FileWay> {
   const signal = clientGone(reply);
-  const id = sandboxIdOf(params.id);
+  const id = sandboxIdOf((request.params as z.infer<typeof sandboxIdParam>).id);
   const connector = await door.application.sandboxes.connect(principalOf(request), id, { signal });
-  const search = new URLSearchParams({ path: query.path });
-  if (query.mode !== undefined) search.set("mode", query.mode);
-  if (query.user !== undefined) search.set("user", query.user);
-  return { connector, path: `${AGENT_PATHS.files}?${search.toString()}`, signal };
+  const query = Object.entries(target.query).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined,
+  );
+  return { connector, path: `${target.path}?${new URLSearchParams(query).toString()}`, signal };
+}
+
+/** The way to the file that the request names. */
+export async function wayToFile(
+  door: Door,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FileWay> {
+  const given = request.query as z.infer<typeof fileQuery>;
+  const query = { ...given, path: await pathMeant(door, request, given.path) };
+  return wayToAgent(door, request, reply, { path: AGENT_PATHS.files, query });
 }
 
 /** Passes on what the agent answered, or throws its refusal. */

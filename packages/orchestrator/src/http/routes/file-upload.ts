@@ -6,7 +6,7 @@ import { z } from "zod";
 import { requestAgent } from "../agent-request.ts";
 import { uploadToAgent } from "../agent-upload.ts";
 import type { Door } from "../door.ts";
-import { giveUpWhenIdle, picked, relay, wayToFile } from "./file-request.ts";
+import { type FileWay, giveUpWhenIdle, picked, relay, wayToFile } from "./file-request.ts";
 
 export const writtenAnswer = z.object({ path: z.string(), size: z.number() });
 
@@ -15,18 +15,31 @@ const REQUEST_HEADERS = ["content-length", "content-type"];
 /** Uploads of more go past the parser, at the price of their connection; others keep it. */
 const TAKEN_BODY_BYTES = 1024 * 1024;
 
+/** How an upload finds its way, and what is to be in the agent's answer to it. */
+export interface UploadKind {
+  way(door: Door, request: FastifyRequest, reply: FastifyReply): Promise<FileWay>;
+  answer: z.ZodType;
+}
+
+const FILE: UploadKind = { way: wayToFile, answer: writtenAnswer };
+
 /** Takes a file of any size to the agent as it comes. */
-export async function upload(door: Door, request: FastifyRequest, reply: FastifyReply) {
+export async function upload(
+  door: Door,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  kind: UploadKind = FILE,
+) {
   giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
   const headers = picked(request.headers, REQUEST_HEADERS);
-  const { connector, path, signal } = await wayToFile(door, request, reply);
+  const { connector, path, signal } = await kind.way(door, request, reply);
   const body = await takeBody(request.raw, reply.raw, {
     minimumBytes: TAKEN_BODY_BYTES,
     lingerMs: door.limits.closeMs,
   });
   if (body !== undefined) {
     const answer = await uploadToAgent(connector, { path, headers }, { body, signal });
-    return reply.send(asWritten(answer));
+    return reply.send(checked(answer, kind));
   }
   const options = { method: "PUT", path, headers, signal };
   const response = await requestAgent(connector, options, (toAgent) => {
@@ -39,11 +52,11 @@ export async function upload(door: Door, request: FastifyRequest, reply: Fastify
 }
 
 /** The agent is not trusted: nothing of its answer goes on but what was to be in it. */
-function asWritten(answer: string): z.infer<typeof writtenAnswer> {
+function checked(answer: string, { answer: schema }: UploadKind): unknown {
   try {
-    return writtenAnswer.parse(JSON.parse(answer));
+    return schema.parse(JSON.parse(answer));
   } catch (cause) {
-    throw new InsienError("internal", "The agent's answer to an upload says nothing of a file", {
+    throw new InsienError("internal", "The agent's answer to an upload says nothing of it", {
       cause,
     });
   }

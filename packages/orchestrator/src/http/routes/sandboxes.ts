@@ -1,6 +1,7 @@
 import {
   type CreateProgressLine,
   type CreateSandboxBody,
+  LIMITS,
   createSandboxBody,
   listSandboxesQuery,
   sandboxIdParam,
@@ -26,19 +27,23 @@ export function addSandboxRoutes(app: App, door: Door): void {
   addCreate(app, door);
   addReading(app, door);
   addChanging(app, door);
+  addRestart(app, door);
 }
 
 function addCreate(app: App, door: Door): void {
   app.route({
     method: "POST",
     url: "/api/v1/sandboxes",
+    // The one body that may carry files: what an image is built from.
+    bodyLimit: door.limits.requestBodyBytes + LIMITS.buildContextBytes.value,
     schema: {
       tags,
       operationId: "createSandbox",
       summary: "Create a sandbox and wait until it runs",
       description:
         "With `Accept: application/x-ndjson` the answer is a stream of lines: `progress` as images " +
-        "are pulled and the machine boots, then `sandbox` or `error` once.",
+        "are pulled or built and the machine boots, then `sandbox` or `error` once. With " +
+        "`build_context`, what the build prints is in the messages of step `build`.",
       body: createSandboxBody.optional(),
       response: withErrors({ 201: sandboxViewSchema, 200: streamedLines }),
     },
@@ -196,6 +201,29 @@ function addChanging(app: App, door: Door): void {
     },
     handler: async (request) => {
       const sandbox = await sandboxes.start(principalOf(request), sandboxIdOf(request.params.id));
+      return view(door, request, sandbox);
+    },
+  });
+}
+
+function addRestart(app: App, door: Door): void {
+  app.route({
+    method: "POST",
+    url: "/api/v1/sandboxes/:id/restart",
+    schema: {
+      tags,
+      operationId: "restartSandbox",
+      summary: "Stop and start a sandbox as one act, or start a stopped one; its files stay",
+      params: sandboxIdParam,
+      body: stopBody.optional(),
+      response: withErrors({ 200: sandboxViewSchema }),
+    },
+    handler: async (request) => {
+      const graceMs = request.body?.grace_ms;
+      const options = graceMs === undefined ? {} : { graceMs };
+      const id = sandboxIdOf(request.params.id);
+      const { sandboxes } = door.application;
+      const sandbox = await sandboxes.restart(principalOf(request), id, options);
       return view(door, request, sandbox);
     },
   });
