@@ -4,6 +4,7 @@ import { InsienError, LIMITS, type MachineId } from "@insien/protocol";
 import type {
   AgentKit,
   CallOptions,
+  ImageBuilds,
   Machine,
   MachineEvent,
   MachineLimits,
@@ -20,6 +21,7 @@ import type {
 import type Docker from "dockerode";
 import { ContainerMeter } from "./container-meter.ts";
 import { containerOptions, fingerprintOf, limitOptions } from "./container-options.ts";
+import { ContextBuilds } from "./context-builds.ts";
 import { Engine, engineWords, isConflict, isNotFound } from "./engine.ts";
 import { containerEnds } from "./engine-events.ts";
 import { BASE_IMAGE, ImageBuilder } from "./image-builder.ts";
@@ -73,6 +75,7 @@ class DockerRuntime implements Runtime {
   readonly #remounting = new Map<MachineId, Machine>();
   readonly volumes: VolumeStore;
   readonly meter: Meter;
+  readonly builds: ImageBuilds;
   #capabilities: Promise<RuntimeCapabilities> | undefined;
 
   constructor(options: DockerRuntimeOptions) {
@@ -90,6 +93,14 @@ class DockerRuntime implements Runtime {
     this.#shelf = new VolumeShelf(this.#engine, options.ownerId);
     this.#homes = new MachineHomes(this.#engine, options.ownerId);
     this.volumes = this.#volumeStore();
+    this.builds = new ContextBuilds({
+      engine: this.#engine,
+      images: this.#images,
+      builder: this.#builder,
+      guard: this.#guard,
+      ownerId: options.ownerId,
+      kit: options.kit,
+    });
     this.meter = new ContainerMeter(this.#engine, this.#containers);
   }
 

@@ -7,6 +7,9 @@ export interface StoredImage {
   id: string;
   /** The image's own USER, when it names one that is not root. */
   user: string | undefined;
+  labels: Readonly<Record<string, string>>;
+  /** Instructions that run in builds that start from it. */
+  triggers: readonly string[];
 }
 
 export interface ImageCallOptions {
@@ -43,7 +46,12 @@ export class ImageStore {
     const info = await this.#engine.ask(what, () => image.inspect());
     if (info === undefined) return undefined;
     const user = info.Config?.User ?? "";
-    return { id: info.Id, user: isRoot(user) ? undefined : user.split(":")[0] };
+    return {
+      id: info.Id,
+      user: isRoot(user) ? undefined : user.split(":")[0],
+      labels: info.Config?.Labels ?? {},
+      triggers: info.Config?.OnBuild ?? [],
+    };
   }
 
   /** Throws `image_unavailable` with the registry's own words. */

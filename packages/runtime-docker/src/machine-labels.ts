@@ -14,6 +14,10 @@ export const LABELS = {
   volume: "insien.volume",
   /** On images that were made here: what for. */
   image: "insien.image",
+  /** On images built from a context: the reference, which has the context's hash in it. */
+  context: "insien.context",
+  /** On containers that hold the network of a build: its id. */
+  build: "insien.build",
 } as const;
 
 /** Values of the image label. */

@@ -55,10 +55,11 @@ export class NetworkGuard {
     containerId: string,
     started: Promise<unknown> = Promise.resolve(),
   ): Promise<void> {
-    const guarded = started.then(() => this.#applyRules(machineId, containerId));
+    const rules = guardRules(nameServers(), hostAddresses());
+    const guarded = started.then(() => this.apply(machineId, containerId, rules));
     // Both are waited for even when one fails: what comes next may be the removal of everything.
-    const [network, rules] = await Promise.allSettled([this.#ensureNetwork(machineId), guarded]);
-    if (rules.status === "rejected") throw rules.reason;
+    const [network, applied] = await Promise.allSettled([this.#ensureNetwork(machineId), guarded]);
+    if (applied.status === "rejected") throw applied.reason;
     if (network.status === "rejected") throw network.reason;
     if (joined.includes("none")) {
       await this.#engine.docker.getNetwork("none").disconnect({ Container: containerId });
@@ -109,6 +110,10 @@ export class NetworkGuard {
     const networks = await docker.listNetworks({ filters: JSON.stringify({ label: [owned] }) });
     // Asked after the networks: a machine is always there before its network is.
     const machineIds = new Set<string>((await listMachines()).map(({ machineId }) => machineId));
+    const ofBuilds = JSON.stringify({ label: [owned, LABELS.build] });
+    for (const { Labels } of await docker.listContainers({ all: true, filters: ofBuilds })) {
+      machineIds.add(Labels[LABELS.build] ?? "");
+    }
     const forsaken = networks.filter(
       ({ Labels }) => !machineIds.has(Labels?.[LABELS.machine] ?? ""),
     );
@@ -155,14 +160,14 @@ export class NetworkGuard {
     });
   }
 
-  /** Runs `nft` beside the machine: NET_ADMIN over that one namespace, and nothing else. */
-  async #applyRules(machineId: MachineId, containerId: string): Promise<void> {
+  /** Runs `nft` beside the container: NET_ADMIN over that one namespace, and nothing else. */
+  async apply(machineId: MachineId, containerId: string, rules: string): Promise<void> {
     const image = await this.#builder.netguard();
     const helper = await this.#engine.docker.createContainer({
       name: `insien-guard-${newId()}`,
       Image: image,
       Entrypoint: ["nft"],
-      Cmd: [guardRules(nameServers(), hostAddresses())],
+      Cmd: [rules],
       Labels: { [LABELS.owner]: this.#options.ownerId, [LABELS.helper]: machineId },
       HostConfig: {
         NetworkMode: `container:${containerId}`,
