@@ -162,7 +162,7 @@ export class SandboxLifecycle {
       const before = await this.#moves.ours(id);
       const stopped = await this.#stopLocked(id, options);
       const restarted = before?.state === "running";
-      const [outcome] = await Promise.allSettled([work(stopped)]);
+      const [outcome] = await Promise.allSettled([this.#besideLine(stopped, work)]);
       const row = restarted ? await this.#startLocked(id) : stopped;
       if (outcome.status === "rejected") throw outcome.reason;
       return { value: outcome.value, row, restarted };
@@ -284,6 +284,22 @@ export class SandboxLifecycle {
   async #stopLocked(id: SandboxId, options: { graceMs?: number }): Promise<SandboxRecord> {
     const row = await this.#moves.need(id, "stopRequested");
     return row.state === "stopping" ? this.#finishStop(row, options) : row;
+  }
+
+  /** A machine that is made anew wants the directory of its line, which a stopped one has not. */
+  async #besideLine<Value>(
+    row: SandboxRecord,
+    work: (row: SandboxRecord) => Promise<Value>,
+  ): Promise<Value> {
+    const { lines } = this.#parts;
+    const { machineId } = row;
+    if (machineId === undefined) return work(row);
+    await lines.open(machineId);
+    try {
+      return await work(row);
+    } finally {
+      await lines.close(machineId, new InsienError("sandbox_state", "The sandbox was stopped"));
+    }
   }
 
   async #startLocked(id: SandboxId): Promise<SandboxRecord> {
