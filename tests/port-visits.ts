@@ -87,7 +87,8 @@ const server = http.createServer((request, response) => {
   }
   if (url.pathname === "/script.js") {
     response.setHeader("content-type", "text/javascript");
-    return response.end("document.title = 'scripted ' + self.origin");
+    return response.end("fetch('headers', { method: 'POST', headers: { 'x-own': '1' } })" +
+      ".then((answer) => answer.json()).then(({ method }) => (document.title = method + ' ' + self.origin))");
   }
   response.setHeader("content-type", "application/json");
   response.end(said);

@@ -31,6 +31,8 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
   onWebSocket: (socket: WebSocket, url: string) => void = echo;
   /** What to do with an upgrade before a WebSocket comes of it; `true` when it was dealt with. */
   onUpgrade: (socket: Duplex, url: string) => boolean = () => false;
+  /** The program on every port inside; absent: nothing listens. */
+  onConnect: ((socket: Duplex) => void) | undefined;
   /** What to do with a plain request before it is answered; `true` when it was dealt with. */
   onRequest: (request: IncomingMessage) => boolean = () => false;
   readonly #directory: string;
@@ -50,6 +52,17 @@ export class AgentDouble implements AgentConnector, AsyncDisposable {
     this.#directory = directory;
     this.#server = createServer((request, response) => void this.#answer(request, response));
     this.#server.on("connection", (socket) => this.#sockets.add(socket));
+    this.#server.on("connect", (request, socket) => {
+      this.#remember(request);
+      const program = this.onConnect;
+      socket.on("error", () => socket.destroy());
+      if (program === undefined) {
+        socket.end("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
+      program(socket);
+    });
     const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
     this.#server.on("upgrade", (request, socket, head) => {
       this.#remember(request);

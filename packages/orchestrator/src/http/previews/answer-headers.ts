@@ -25,6 +25,8 @@ export interface AnswerPlace {
   cookies: CookieScope;
   /** The path form shares the API's host and port. */
   isApiOrigin: boolean;
+  /** Whoever knows the path may read the answer, pages without an origin among them. */
+  hasPathToken: boolean;
   /** Under which path the program is found; empty where it has a host to itself. */
   prefix: string;
   /** What the program was told it is called. */
@@ -53,6 +55,7 @@ export function answerHeaders(
     headers["content-security-policy"] = policies;
     headers["x-content-type-options"] = "nosniff";
     headers["referrer-policy"] ??= "same-origin";
+    if (place.hasPathToken) headers["access-control-allow-origin"] ??= "*";
   }
   return headers;
 }

@@ -20,13 +20,17 @@ export interface PreviewRequest {
   target: string;
   /** Under which path the program is found; empty where it has a host and port to itself. */
   prefix: string;
+  /** The same for the visitor, with the token that stands in the path. */
+  outerPrefix: string;
+  /** Stands in the path, and so in every address that a page under it makes. */
+  pathToken: string | undefined;
   /** As the visitor wrote it. */
   host: string;
   cookies: CookieScope;
   /** The program's own cookies. */
   programCookies: string | undefined;
   tokens: string[];
-  /** The token that stands in the address; a browser is sent to the address without it. */
+  /** Stands in the query; a browser is sent to an address without it. */
   addressToken: string | undefined;
 }
 
@@ -44,10 +48,15 @@ export function readPreviewRequest(
   if (!url.startsWith("/")) {
     throw new InsienError("invalid_request", "The request's address must begin with a slash");
   }
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    throw new InsienError("invalid_request", "Transfer-Encoding: may be chunked and nothing else");
+  }
   const place = placeOf(url, host, names, external);
   const { target, token } = takeToken(place.target);
   const cookies = readCookies(headers.cookie, place.cookies);
-  const shown = [headers[PORT_TOKEN_HEADER], token].flat().filter((each) => each !== undefined);
+  const given = [place.pathToken, headers[PORT_TOKEN_HEADER], token].flat();
+  const shown = given.filter((each) => each !== undefined);
   return {
     ...place,
     host,
@@ -58,7 +67,12 @@ export function readPreviewRequest(
   };
 }
 
-type Place = Pick<PreviewRequest, "form" | "address" | "target" | "prefix" | "cookies">;
+type Place = Pick<
+  PreviewRequest,
+  "form" | "address" | "target" | "prefix" | "outerPrefix" | "pathToken" | "cookies"
+>;
+const NO_PREFIX = { prefix: "", outerPrefix: "", pathToken: undefined };
+const TOKEN_IN_PATH = /^\/~(p1\.[^/?]*)(.*)$/s;
 
 function placeOf(
   url: string,
@@ -69,20 +83,26 @@ function placeOf(
   if (external !== undefined) {
     const address = { sandboxId: external.sandboxId, port: external.internal };
     const cookies = externalScope(external.external);
-    return { form: "external", address, target: url, prefix: "", cookies };
+    return { form: "external", address, target: url, ...NO_PREFIX, cookies };
   }
   if (names.isPreview(host)) {
     const address = names.addressOf(host);
-    return { form: "host", address, target: url, prefix: "", cookies: HOST_SCOPE };
+    return { form: "host", address, target: url, ...NO_PREFIX, cookies: HOST_SCOPE };
   }
   const path = parsePreviewPath(url);
   const address = path && portAddress(path.id, path.port);
   if (path === undefined || address === undefined) {
-    return { form: "path", address: undefined, target: "/", prefix: "", cookies: HOST_SCOPE };
+    return { form: "path", address: undefined, target: "/", ...NO_PREFIX, cookies: HOST_SCOPE };
   }
-  const cookies = pathScope(path.prefix, path.id, path.port);
-  return { form: "path", address, target: path.rest, prefix: path.prefix, cookies };
+  const { prefix } = path;
+  const cookies = pathScope(prefix, path.id, path.port);
+  const [, pathToken, target = path.rest] = TOKEN_IN_PATH.exec(path.rest) ?? [];
+  const outerPrefix = pathToken === undefined ? prefix : prefixWith(prefix, pathToken);
+  return { form: "path", address, target, prefix, outerPrefix, pathToken, cookies };
 }
+
+/** Where a link leads that has no host name, so that no cookie can stand for it. */
+export const prefixWith = (prefix: string, token: string): string => `${prefix}/~${token}`;
 
 /** Takes our parameter out of a query and leaves the rest as it was written. */
 function takeToken(target: string): { target: string; token: string | undefined } {

@@ -163,9 +163,11 @@ const programHost = ({ form, host, address }: PreviewRequest): string =>
     : host;
 
 function answerPlace({ asked }: Visit): AnswerPlace {
-  const { cookies, prefix, host: outerHost, target } = asked;
+  const { cookies, outerPrefix: prefix, host: outerHost, target: path } = asked;
   const isApiOrigin = asked.form === "path";
-  return { cookies, isApiOrigin, prefix, programHost: programHost(asked), outerHost, path: target };
+  const hasPathToken = asked.pathToken !== undefined;
+  const names = { programHost: programHost(asked), outerHost };
+  return { cookies, isApiOrigin, hasPathToken, prefix, ...names, path };
 }
 
 function passedAnswer(answer: IncomingMessage): Record<string, string | string[]> {

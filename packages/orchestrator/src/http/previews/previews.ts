@@ -13,7 +13,7 @@ import type { NodeGateway } from "../node-gateway.ts";
 import { linkCookie } from "./preview-cookies.ts";
 import type { PreviewNames } from "./preview-names.ts";
 import { PAGE_POLICY, previewPage } from "./preview-page.ts";
-import { type PreviewRequest, readPreviewRequest } from "./preview-request.ts";
+import { type PreviewRequest, prefixWith, readPreviewRequest } from "./preview-request.ts";
 import { type Upgrading, joinUpgrade, responseTo } from "./preview-upgrade.ts";
 import { exchange } from "./port-exchange.ts";
 import { PreviewWays, type Visit } from "./preview-ways.ts";
@@ -180,6 +180,10 @@ export class Previews {
     if (response !== undefined && isVisit(request) && this.#remember(asked, admitted, response)) {
       return undefined;
     }
+    if (response !== undefined && asked.pathToken !== undefined && isPreflight(request)) {
+      response.writeHead(204, PREFLIGHT_HEADERS).end();
+      return undefined;
+    }
     return { request, asked, admitted, address, isSecure: this.#ways.isSecure(request) };
   }
 
@@ -194,12 +198,17 @@ export class Previews {
     }
   }
 
-  /** Puts the token of the address into a cookie, and sends the browser to the address without it. */
+  /** Puts the token of the query where it stays, and sends the browser to the address without it. */
   #remember(asked: PreviewRequest, { link }: AdmittedPort, response: ServerResponse): boolean {
     if (link === undefined || link.token !== asked.addressToken) return false;
     const isSecure = this.#ways.isSecure(response.req);
+    if (asked.form === "path") {
+      // Pages there have no origin, and browsers send them no cookies: the path itself is the key.
+      redirect(response, 303, `${prefixWith(asked.prefix, link.token)}${asked.target}`);
+      return true;
+    }
     response.setHeader("set-cookie", linkCookie(link, asked.cookies, { isSecure }));
-    redirect(response, 303, `${asked.prefix}${asked.target}`);
+    redirect(response, 303, asked.target);
     return true;
   }
 
@@ -238,6 +247,17 @@ const isVisit = ({ method, headers }: IncomingMessage): boolean =>
   method === "GET" &&
   headers.accept?.includes("text/html") === true &&
   (headers["sec-fetch-mode"] ?? "navigate") === "navigate";
+
+/** Whoever knows the path may do what it leads to; nothing else speaks for the visitor there. */
+const PREFLIGHT_HEADERS = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+  "access-control-allow-headers": "*, authorization",
+  "access-control-max-age": "600",
+};
+
+const isPreflight = ({ method, headers }: IncomingMessage): boolean =>
+  method === "OPTIONS" && headers["access-control-request-method"] !== undefined;
 
 const closedDoor = (): InsienError =>
   new InsienError(
