@@ -54,6 +54,8 @@ afterAll(async () => {
 const BODIES: [end: string, body: object][] = [
   ["/exec", { cmd: "true" }],
   ["/timeout", { ttl_seconds: 60 }],
+  ["/environment", { environment: { A: "1" } }],
+  ["/entrypoint", { command: "true" }],
 ];
 const bodyOf = ({ method, path }: Call): string | undefined => {
   if (!["POST", "PUT", "PATCH"].includes(method)) return undefined;
@@ -71,7 +73,7 @@ const send = (call: Call, headers: Record<string, string>): Promise<Response> =>
     .replaceAll(/\{id\}/g, victim.id)
     .replace("{port}", "8080")
     .replaceAll(/\{[^}]+\}/g, "x1x1x1");
-  const query = path.endsWith("/files") ? "?path=secret.txt" : "";
+  const query = /\/(?:files|directories|archive)$/.test(path) ? "?path=secret.txt" : "";
   const body = bodyOf(call);
   return fetch(`${server.url}${path}${query}`, {
     method: call.method,

@@ -28,6 +28,17 @@ async function raw(text: string, url = fixture.url): Promise<string> {
 
 describe("every route", () => {
   const anId = "abcdefghij0123456789";
+  /** Such as would be accepted, so that it is the owner who is asked for and not the body. */
+  const BODIES: Record<string, object> = {
+    "POST exec": { cmd: "id" },
+    "POST timeout": { ttl_seconds: 5 },
+    "PATCH environment": { environment: { A: "1" } },
+    "PUT entrypoint": { command: "true" },
+    "POST ports": { internal: 80 },
+    "PATCH ports/:port": { public: true },
+    "POST ports/:port/link": {},
+    "POST volumes": { volume: "v" },
+  };
   const pathOf = (url: string) => url.replace(":id", anId).replace(":port", "80");
 
   test("wants a key, save the open ones, and hides sandboxes from strangers", async () => {
@@ -42,21 +53,13 @@ describe("every route", () => {
       const name = `${method} ${url}`;
       expect([name, without.status]).toEqual([name, auth === "open" ? 200 : 401]);
       if (!url.includes("sandbox") || !url.includes(":id")) continue;
-      const path = `${pathOf(url).replace(anId, mine)}?path=x`;
-      const body = { cmd: "id", ttl_seconds: 5 };
-      const bodies: Record<string, object> = {
-        "/exec": { cmd: "id" },
-        "/timeout": { ttl_seconds: 5 },
-      };
-      const tail = Object.keys(bodies).find((end) => url.endsWith(end));
-      const stranger = await fixture.send(
-        method,
-        url.endsWith("/events") ? (path.split("?")[0] ?? "") : path,
-        {
-          key: STRANGER_KEY,
-          ...(tail === undefined ? {} : { body: bodies[tail] ?? body }),
-        },
-      );
+      const query = /\/(?:files|directories|archive)$/.test(url) ? "?path=x" : "";
+      const path = `${pathOf(url).replace(anId, mine)}${query}`;
+      const body = BODIES[`${method} ${url.slice(url.indexOf(":id") + 4)}`];
+      const stranger = await fixture.send(method, path, {
+        key: STRANGER_KEY,
+        ...(body === undefined ? {} : { body }),
+      });
       expect([name, stranger.status]).toEqual([name, 404]);
     }
   });
@@ -89,6 +92,31 @@ describe("a bad request names what is wrong", () => {
       "/resources/memory",
       "resources.memory: must be a size from 32m",
     ],
+    [{ buildContext: {} }, "/buildContext", "did you mean 'build_context'?"],
+    [{ forceBuild: true }, "/forceBuild", "did you mean 'force_build'?"],
+    [{ readOnly: true }, "/readOnly", "did you mean 'read_only'?"],
+    [{ resources: { maxRetries: 1 } }, "/resources/maxRetries", "did you mean 'max_retries'?"],
+    [
+      { ports: [{ internal: 80, isPublic: true }] },
+      "/ports/0/isPublic",
+      "ports.0.isPublic: unknown field 'isPublic': did you mean 'public'?",
+    ],
+    [
+      { volumes: { data: { mountPath: "/data" } } },
+      "/volumes/data/mountPath",
+      "volumes.data.mountPath: unknown field 'mountPath': did you mean 'mount_path'?",
+    ],
+    [{ command: [] }, "/command", "command: too small"],
+    [{ command: 3 }, "/command", "must be text, or a list of a program and its arguments"],
+    [{ environment: { A: "\0" } }, "/environment/A", "environment.A: must be without NUL"],
+    [{ environment: { "A B": "" } }, "/environment/A B", "as a name, must be a variable name"],
+    [{ metadata: { a: "\ud800" } }, "/metadata/a", "must be without NUL and halves"],
+    [
+      { build_context: { Dockerfile: "FROM x", "../x": "" } },
+      "/build_context/..~1x",
+      "build_context.../x: as a name, must be a relative path",
+    ],
+    [{ build_context: { "a.txt": "" } }, "/build_context", "must have a file named Dockerfile"],
     [{ name: 5 }, "/name", "name: expected string, received number"],
     [{ resources: { quantum: 1 } }, "/resources/quantum", "it may have cpu, memory, pids"],
     [[], "", "body: expected object, received array"],
@@ -100,6 +128,24 @@ describe("a bad request names what is wrong", () => {
       details: { in: "body", pointer },
     });
     expect(answer.error.message).toContain(message);
+  });
+
+  test.each([
+    ["PATCH", "environment", { env: {} }, "did you mean 'environment'?"],
+    ["PATCH", "environment", { environment: {}, isMerge: true }, "did you mean 'merge'?"],
+    ["PUT", "entrypoint", { entryPoint: "x" }, "did you mean 'entrypoint'?"],
+    ["PUT", "entrypoint", {}, "give entrypoint, command or both"],
+    ["POST", "main/stop", { graceMs: 1 }, "did you mean 'grace_ms'?"],
+    ["POST", "restart", { graceMs: 1 }, "did you mean 'grace_ms'?"],
+    ["POST", "volumes", { volume: "v", mountPath: "/v" }, "did you mean 'mount_path'?"],
+    ["POST", "ports", { internal: 80, isPublic: true }, "did you mean 'public'?"],
+  ])("%s %s %j", async (method, what, body, message) => {
+    const id = await fixture.newSandbox();
+    const answer = await fixture.send(method, `/api/v1/sandboxes/${id}/${what}`, { body });
+    expect([answer.status, answer.body.error?.message]).toEqual([
+      400,
+      expect.stringContaining(message),
+    ]);
   });
 
   test("in the query and in the path too", async () => {
@@ -123,8 +169,19 @@ describe("a bad request names what is wrong", () => {
     const headers = { "content-type": "application/x-www-form-urlencoded" };
     const form = await fixture.send("POST", "/sandbox/create", { body: "a=b", headers });
     expect([form.status, form.body.error.code]).toEqual([415, "unsupported_media_type"]);
-    const large = await create({ name: "x".repeat(1024 * 1024) });
+    const name = "x".repeat(1024 * 1024);
+    const large = await fixture.send("POST", "/api/v1/keys", { body: { name } });
     expect([large.status, large.body.error.code]).toEqual([413, "payload_too_large"]);
+  });
+
+  test("what an image is built from may be large, within its bound", async () => {
+    const context = (mebibytes: number) => ({
+      build_context: { Dockerfile: "FROM scratch", "data.txt": "x".repeat(mebibytes * 1024 ** 2) },
+    });
+    expect((await create(context(15))).status).toBe(201);
+    const larger = await create(context(16));
+    expect([larger.status, larger.body.error.details.pointer]).toEqual([400, "/build_context"]);
+    expect((await create(context(18))).status).toBe(413);
   });
 
   test("a body that would change what objects inherit is refused", async () => {

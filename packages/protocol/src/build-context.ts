@@ -17,7 +17,13 @@ const path = z
 
 /** Path to content: text, or bytes as `{ "base64": "..." }`. */
 export const buildContext = z
-  .record(path, z.union([z.string(), z.strictObject({ base64: z.base64() })]))
+  .record(
+    path,
+    z.union(
+      [z.string(), z.strictObject({ base64: z.base64() })],
+      'must be text, or bytes as { "base64": "..." }',
+    ),
+  )
   .refine((files) => Object.hasOwn(files, DOCKERFILE), `must have a file named ${DOCKERFILE}`)
   .refine(
     (files) => Object.keys(files).length <= LIMITS.buildContextFiles.value,

@@ -8,6 +8,7 @@ import { buildContext } from "./build-context.ts";
 import { environment, jsonBytes } from "./environment.ts";
 import { LIMITS } from "./limits.ts";
 import { sizeText } from "./memory-size.ts";
+import { plainText } from "./plain-text.ts";
 import { portConfigs } from "./port-config.ts";
 import { SANDBOX_STATES } from "./sandbox-states.ts";
 import { commandLine, mainStatus } from "./settings.ts";
@@ -43,7 +44,7 @@ export const networkMode = z.enum(["none", "internet"]);
 export type NetworkMode = z.infer<typeof networkMode>;
 
 const metadata = z
-  .record(z.string().min(1).max(128), z.string().max(4096))
+  .record(plainText.min(1).max(128), plainText.max(4096))
   .refine(
     (data) => jsonBytes(data) <= LIMITS.metadataBytes.value,
     `must be at most ${LIMITS.metadataBytes.value} bytes as JSON`,
@@ -60,11 +61,11 @@ export const createSandboxBody = z
       .string()
       .regex(/^[a-z0-9]{20}$/, "must be 20 lower-case letters and digits, at random")
       .optional(),
-    name: z.string().min(1).max(128).optional(),
+    name: plainText.min(1).max(128).optional(),
     /** A template's name; `base` by default. */
     template: z.string().min(1).max(128).optional(),
     /** Any container image instead of a template (docker runtime). */
-    image: z.string().min(1).max(512).optional(),
+    image: plainText.min(1).max(512).optional(),
     /** An image is built from these files, and used instead of a template. */
     build_context: buildContext.optional(),
     /** Builds every step anew. */

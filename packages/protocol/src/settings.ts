@@ -2,11 +2,15 @@
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";
 import { environment } from "./environment.ts";
+import { plainText } from "./plain-text.ts";
 
-const word = z.string().max(LIMITS.commandLineBytes.value);
+const word = plainText.max(LIMITS.commandLineBytes.value);
 
 /** Text is a line for `/bin/sh -c`; a list is a program and its arguments, taken as they are. */
-export const commandLine = z.union([word.min(1), z.array(word).min(1).max(1024)]);
+export const commandLine = z.union(
+  [word.min(1), z.array(word).min(1).max(1024)],
+  "must be text, or a list of a program and its arguments",
+);
 export type CommandLine = z.infer<typeof commandLine>;
 
 export const environmentBody = z.strictObject({

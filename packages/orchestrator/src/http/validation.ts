@@ -22,7 +22,9 @@ export const validatorCompiler: FastifySchemaCompiler<z.ZodType> = ({ schema, ht
 };
 
 function invalidRequest(error: z.ZodError, schema: z.ZodType, part: string): InsienError {
-  const problems = error.issues.flatMap((issue) => problemsOf(issue, schema));
+  // A misspelt field is told before the one that is missing for it.
+  const [misspelt, others] = [error.issues.filter(isMisspelt), error.issues.filter(isOther)];
+  const problems = [...misspelt, ...others].flatMap((issue) => problemsOf(issue, schema));
   const [first] = problems;
   const where = first === undefined || first.pointer === "" ? part : fieldOf(first.pointer);
   const message = `${where}: ${first?.message ?? "is not valid"}`;
@@ -31,7 +33,11 @@ function invalidRequest(error: z.ZodError, schema: z.ZodType, part: string): Ins
   });
 }
 
-const fieldOf = (pointer: string): string => pointer.slice(1).replaceAll("/", ".");
+const isMisspelt = (issue: z.core.$ZodIssue): boolean => issue.code === "unrecognized_keys";
+const isOther = (issue: z.core.$ZodIssue): boolean => !isMisspelt(issue);
+
+const fieldOf = (pointer: string): string =>
+  pointer.slice(1).replaceAll("/", ".").replaceAll("~1", "/").replaceAll("~0", "~");
 
 function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType): Problem[] {
   if (issue.code !== "unrecognized_keys") {
@@ -54,6 +60,8 @@ function readable(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) {
     return `is missing; expected ${issue.expected}`;
   }
+  const [ofKey] = issue.code === "invalid_key" ? issue.issues : [];
+  if (ofKey !== undefined) return `as a name, ${readable(ofKey)}`;
   const text = issue.message.replace(/^Invalid input: /, "");
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
@@ -61,15 +69,24 @@ function readable(issue: z.core.$ZodIssue): string {
 /** The names an object of the schema may have at `path`. */
 function knownNames(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const inner = unwrapped(schema);
-  if (!(inner instanceof z.ZodObject)) return [];
   const [step, ...rest] = path;
+  if (inner instanceof z.ZodUnion) {
+    return inner.options.flatMap((option) => knownNames(asType(option), path));
+  }
+  if (inner instanceof z.ZodArray) return knownNames(asType(inner.element), rest);
+  if (inner instanceof z.ZodRecord) return knownNames(asType(inner.valueType), rest);
+  if (!(inner instanceof z.ZodObject)) return [];
   if (step === undefined) return Object.keys(inner.shape);
-  const field: unknown = inner.shape[String(step)];
-  return field instanceof z.ZodType ? knownNames(field, rest) : [];
+  return knownNames(asType(inner.shape[String(step)]), rest);
 }
 
 function unwrapped(schema: z.ZodType): z.ZodType {
-  if (!(schema instanceof z.ZodOptional)) return schema;
-  const inner: unknown = schema.unwrap();
-  return inner instanceof z.ZodType ? unwrapped(inner) : schema;
+  const isWrapper =
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodNullable ||
+    schema instanceof z.ZodDefault;
+  return isWrapper ? unwrapped(asType(schema.unwrap())) : schema;
 }
+
+/** For the types alone: whatever is in a schema of ours is one of these. */
+const asType = (schema: unknown): z.ZodType => (schema instanceof z.ZodType ? schema : z.unknown());
