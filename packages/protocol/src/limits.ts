@@ -388,6 +388,14 @@ export const LIMITS = {
   buildCores: limit(2, "Of one step."),
   buildPids: limit(1_024, "Processes and threads of one step; parallel compilers take hundreds."),
   buildOutputBytes: limit(16 * KiB, "The end of a failed build's output, told with the failure."),
+  builtImageKeptMs: limit(
+    7 * 24 * 60 * MINUTE,
+    "What a build made and no machine uses answers the same build at once for so long.",
+  ),
+  leftoverAgeMs: limit(
+    10 * MINUTE,
+    "Younger things that nothing uses may be part of a call that is under way.",
+  ),
   machineImageLayers: limit(
     96,
     "Each new set of volumes adds one; overlay file systems take some 125, so past this they become one.",

@@ -5,6 +5,7 @@ import type {
   AgentKit,
   CallOptions,
   ImageBuilds,
+  Leftovers,
   Machine,
   MachineEvent,
   MachineLimits,
@@ -23,6 +24,7 @@ import { ContainerMeter } from "./container-meter.ts";
 import { containerOptions, fingerprintOf, limitOptions } from "./container-options.ts";
 import { ContextBuilds } from "./context-builds.ts";
 import { Engine, engineWords, isConflict, isNotFound } from "./engine.ts";
+import { EngineLeftovers } from "./engine-leftovers.ts";
 import { containerEnds } from "./engine-events.ts";
 import { BASE_IMAGE, ImageBuilder } from "./image-builder.ts";
 import { ImageStore } from "./image-store.ts";
@@ -76,6 +78,7 @@ class DockerRuntime implements Runtime {
   readonly volumes: VolumeStore;
   readonly meter: Meter;
   readonly builds: ImageBuilds;
+  readonly leftovers: Leftovers;
   #capabilities: Promise<RuntimeCapabilities> | undefined;
 
   constructor(options: DockerRuntimeOptions) {
@@ -101,6 +104,7 @@ class DockerRuntime implements Runtime {
       ownerId: options.ownerId,
       kit: options.kit,
     });
+    this.leftovers = new EngineLeftovers(this.#engine, options.ownerId);
     this.meter = new ContainerMeter(this.#engine, this.#containers);
   }
 
