@@ -135,10 +135,21 @@ describe.each(presentRuntimes)("volumes on %s", (runtime) => {
     const files = (volume: string, path: string) =>
       `/sandboxes/${sandbox.id}/volumes/${volume}/files?path=${encodeURIComponent(path)}`;
     const written = await send("PUT", files("docs", "a/b.txt"), "content");
-    expect(written.body).toMatchObject({ path: "/docs/a/b.txt", size: 7 });
+    expect(written.body).toEqual({ path: "/a/b.txt", size: 7 });
     expect(await shell(sandbox, "cat /docs/a/b.txt")).toBe("content");
     expect((await send("GET", files("docs", "/a/b.txt"))).body).toEqual({ text: "content" });
     expect((await send("HEAD", files("docs", "a/b.txt"))).status).toBe(200);
+    const directories = (path: string) => files("docs", path).replace("/files?", "/directories?");
+    expect((await send("POST", directories("made/deep"))).body).toEqual({
+      path: "/made/deep",
+      created: true,
+    });
+    const listed = await send<{ items: { path: string; type: string }[] }>("GET", directories("/"));
+    expect(listed.body.items.map(({ path, type }) => [path, type])).toEqual([
+      ["/a", "directory"],
+      ["/made", "directory"],
+    ]);
+    expect((await send("GET", directories("../"))).body.error.code).toBe("invalid_path");
     for (const path of ["../etc/passwd", "a/../../etc/passwd", "/../etc/passwd"]) {
       const { status, body } = await send("GET", files("docs", path));
       expect([status, body.error.code]).toEqual([400, "invalid_path"]);

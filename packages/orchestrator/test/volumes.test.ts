@@ -374,7 +374,10 @@ describe.for(present)("volumes on the $kind database", ({ prepare }) => {
       volumes: { shared: { type: "network", mount_path: "/shared" } },
     });
     for (const key of ["shared", shared.id])
-      expect(await node.mounts.pathIn(owner, id, key, "a/b.txt")).toBe("/shared/a/b.txt");
+      expect(await node.mounts.pathIn(owner, id, key, "a/b.txt")).toEqual({
+        path: "/shared/a/b.txt",
+        root: "/shared",
+      });
     expect(await codeOf(node.mounts.pathIn(owner, id, "shared", "../etc/passwd"))).toBe(
       "invalid_path",
     );

@@ -44,10 +44,10 @@ export class VolumeMounts implements Mounts {
     id: SandboxId,
     nameOrId: string,
     path: string,
-  ): Promise<string> {
+  ): Promise<{ path: string; root: string }> {
     await this.#owned(principal, id);
     const { mountPath } = findMount(await this.#parts.rows.ofSandbox(id), id, nameOrId);
-    return pathInVolume(mountPath, path);
+    return { path: pathInVolume(mountPath, path), root: mountPath };
   }
 
   mount(principal: Principal, id: SandboxId, body: MountBody): Promise<MountChange> {

@@ -48,6 +48,14 @@ export interface Mounts {
   list(principal: Principal, id: SandboxId): Promise<Mount[]>;
   mount(principal: Principal, id: SandboxId, body: MountBody): Promise<MountChange>;
   unmount(principal: Principal, id: SandboxId, nameOrId: string): Promise<MountChange>;
-  /** Where in the sandbox a path of one of its volumes is. Throws `invalid_path` for one that leads out. */
-  pathIn(principal: Principal, id: SandboxId, nameOrId: string, path: string): Promise<string>;
+  /**
+   * Where in the sandbox a path of one of its volumes is, and the volume itself. Throws `invalid_path`
+   * for one that leads out.
+   */
+  pathIn(
+    principal: Principal,
+    id: SandboxId,
+    nameOrId: string,
+    path: string,
+  ): Promise<{ path: string; root: string }>;
 }

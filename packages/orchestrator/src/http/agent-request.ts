@@ -4,7 +4,7 @@ import { agentError } from "../line/agent-call.ts";
 import type { AgentConnector } from "../line/agent-connector.ts";
 
 /** How much of an agent's refusal is read. */
-const REFUSAL_BYTES = 64 * 1024;
+const SHORT_BYTES = 64 * 1024;
 
 /**
  * Sends a request down a machine's line and gives the answer once its headers are there. `send`
@@ -33,19 +33,23 @@ export function asLineError(error: unknown, signal: AbortSignal): InsienError {
   });
 }
 
-/** An agent's error answer, read to its end or to where it becomes absurd. */
 export async function agentRefusal(response: IncomingMessage): Promise<InsienError> {
+  return refusalFrom(response.statusCode ?? 0, await shortText(response));
+}
+
+/** An agent's answer of a few words, read to its end or to where it becomes absurd. */
+export async function shortText(response: IncomingMessage): Promise<string> {
   let text = "";
   try {
     for await (const chunk of response.setEncoding("utf8")) {
       text += String(chunk);
       // Leaving the loop early ends the connection, so a chatty agent is not read on.
-      if (text.length > REFUSAL_BYTES) break;
+      if (text.length > SHORT_BYTES) break;
     }
   } catch {
-    // What came before the connection broke may still be the whole reason.
+    // What came before the connection broke may still be the whole answer.
   }
-  return refusalFrom(response.statusCode ?? 0, text);
+  return text;
 }
 
 /** The error in an agent's answer. The agent is not trusted: its codes must be in the table. */

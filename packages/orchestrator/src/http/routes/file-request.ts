@@ -6,7 +6,7 @@ import type { z } from "zod";
 import type { AgentConnector } from "../../line/agent-connector.ts";
 import { agentRefusal } from "../agent-request.ts";
 import { type Door, clientGone, principalOf, sandboxIdOf } from "../door.ts";
-import { pathMeant } from "../path-meant.ts";
+import { type MeantPath, pathMeant } from "../path-meant.ts";
 
 /** What the client is told of the agent's answer. */
 export const ANSWER_HEADERS = [
@@ -25,6 +25,8 @@ export interface FileWay {
   path: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
+  /** Paths of the answer as who asked knows them; as they are, when absent. */
+  shown?: MeantPath["shown"];
 }
 
 /** The line to the sandbox of the request. */
@@ -50,8 +52,9 @@ export async function wayToFile(
   reply: FastifyReply,
 ): Promise<FileWay> {
   const given = request.query as z.infer<typeof fileQuery>;
-  const query = { ...given, path: await pathMeant(door, request, given.path) };
-  return wayToAgent(door, request, reply, { path: AGENT_PATHS.files, query });
+  const { path, shown } = await pathMeant(door, request, given.path);
+  const target = { path: AGENT_PATHS.files, query: { ...given, path } };
+  return { ...(await wayToAgent(door, request, reply, target)), shown };
 }
 
 /** Passes on what the agent answered, or throws its refusal. */

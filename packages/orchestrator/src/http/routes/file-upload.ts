@@ -3,10 +3,10 @@ import { InsienError } from "@insien/protocol";
 import { takeBody } from "@insien/sockets";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import { requestAgent } from "../agent-request.ts";
+import { agentRefusal, requestAgent, shortText } from "../agent-request.ts";
 import { uploadToAgent } from "../agent-upload.ts";
 import type { Door } from "../door.ts";
-import { type FileWay, giveUpWhenIdle, picked, relay, wayToFile } from "./file-request.ts";
+import { type FileWay, giveUpWhenIdle, picked, wayToFile } from "./file-request.ts";
 
 export const writtenAnswer = z.object({ path: z.string(), size: z.number() });
 
@@ -32,14 +32,15 @@ export async function upload(
 ) {
   giveUpWhenIdle(request.raw.socket, reply, door.limits.transferIdleMs);
   const headers = picked(request.headers, REQUEST_HEADERS);
-  const { connector, path, signal } = await kind.way(door, request, reply);
+  const { connector, path, signal, shown } = await kind.way(door, request, reply);
+  const answered = (text: string) => reply.send(withPath(checked(text, kind), shown));
   const body = await takeBody(request.raw, reply.raw, {
     minimumBytes: TAKEN_BODY_BYTES,
     lingerMs: door.limits.closeMs,
   });
   if (body !== undefined) {
     const answer = await uploadToAgent(connector, { path, headers }, { body, signal });
-    return reply.send(checked(answer, kind));
+    return answered(answer);
   }
   const options = { method: "PUT", path, headers, signal };
   const response = await requestAgent(connector, options, (toAgent) => {
@@ -47,8 +48,18 @@ export async function upload(
     pipeline(request.raw, toAgent).catch(() => toAgent.destroy());
   });
   // An agent that refuses has stopped reading; the rest of the upload must not hold its connection.
-  if ((response.statusCode ?? 0) >= 400) void reply.header("connection", "close");
-  return relay(response, request, reply);
+  if ((response.statusCode ?? 502) >= 400) {
+    void reply.header("connection", "close");
+    throw await agentRefusal(response);
+  }
+  return answered(await shortText(response));
+}
+
+function withPath(answer: unknown, shown: FileWay["shown"]): unknown {
+  const { path } = answer as { path?: unknown };
+  return shown === undefined || typeof path !== "string"
+    ? answer
+    : { ...(answer as object), path: shown(path) };
 }
 
 /** The agent is not trusted: nothing of its answer goes on but what was to be in it. */
