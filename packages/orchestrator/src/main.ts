@@ -12,9 +12,11 @@ import { pino } from "pino";
 import { type Config, loadConfig } from "./config.ts";
 import { readOrMakeSecret } from "./config/secret-file.ts";
 import { openDatabase } from "./db/index.ts";
+import { doctor } from "./processes/doctor.ts";
 import { monitor } from "./processes/monitor.ts";
+import { flagsOf } from "./processes/options.ts";
 import { serve } from "./processes/serve.ts";
-import { worker, workerOptions } from "./processes/worker.ts";
+import { worker } from "./processes/worker.ts";
 
 interface Choice {
   runtime: Runtime;
@@ -69,9 +71,17 @@ async function holdIdleDirectory(dataDirectory: string): Promise<Disposable | un
   }
 }
 
-/** What there is to be asked for: the server, or work that it otherwise does itself. */
-const COMMANDS = ["serve", "monitor", "worker"] as const;
+/** What there is to be asked for: the server, or what it otherwise does itself. */
+const COMMANDS = ["serve", "monitor", "worker", "doctor"] as const;
 type CommandName = (typeof COMMANDS)[number];
+/** Of all commands together; one that does not know a flag refuses it. */
+type Flag = "json" | "dry-run" | "once";
+const FLAGS: Readonly<Record<CommandName, readonly Flag[]>> = {
+  serve: [],
+  monitor: [],
+  worker: ["dry-run", "once"],
+  doctor: ["json"],
+};
 
 function commandOf(text = "serve"): CommandName {
   const command = COMMANDS.find((name) => name === text);
@@ -93,9 +103,11 @@ function needSharedDatabase(command: CommandName, config: Config): void {
 }
 
 /** Opens what a process needs, in the order in which one depends on another, and closes it after. */
-async function main([name, ...args]: string[]): Promise<void> {
+async function main([name, ...args]: string[]): Promise<number> {
   const command = commandOf(name);
+  const flags = flagsOf(command, args, FLAGS[command]);
   const config = await loadConfig();
+  if (command === "doctor") return examineHost(config, flags);
   const log = pino({ level: config.logLevel });
   await using resources = new AsyncDisposableStack();
   // The embedded database is open in one process at a time, which settles it; others are shared.
@@ -113,7 +125,16 @@ async function main([name, ...args]: string[]): Promise<void> {
   const parts = { config, log, database, runtime, nodeId };
   if (command === "serve") await serve(parts, reason);
   else if (command === "monitor") await monitor(parts);
-  else await worker(parts, () => holdIdleDirectory(config.dataDirectory), workerOptions(args));
+  else await worker(parts, () => holdIdleDirectory(config.dataDirectory), flags);
+  return 0;
+}
+
+function examineHost(config: Config, flags: ReadonlySet<Flag>): Promise<number> {
+  const { dataDirectory } = config;
+  const kitOf = () => prepareKit({ directory: dataDirectory });
+  const openRuntime = async () =>
+    chooseRuntime(config, await kitOf(), await readOrMakeSecret(join(dataDirectory, "node-id")));
+  return doctor({ config, openRuntime, prepareKit: kitOf }, flags);
 }
 
 /** A sentence for what a person can mend, and the whole stack for what only we can. */
@@ -127,8 +148,7 @@ function reasonOf(error: unknown): string {
 }
 
 try {
-  await main(process.argv.slice(2));
-  process.exit(0);
+  process.exit(await main(process.argv.slice(2)));
 } catch (error) {
   process.stderr.write(`Insien could not start.\n${reasonOf(error)}\n`);
   process.exit(1);

@@ -1,5 +1,5 @@
 import { InsienError, LIMITS, type SandboxId } from "@insien/protocol";
-import type { SandboxRows, UsageRows, UsageSample } from "../db/index.ts";
+import { isMeasured, type SandboxRows, type UsageRows, type UsageSample } from "../db/index.ts";
 import type { Principal } from "./principal.ts";
 
 const HOUR_MS = 3600 * 1000;
@@ -61,9 +61,8 @@ export class SandboxUsage implements UsageHistory {
 function stepOf(from: Date, to: Date, wanted: number): number {
   const seconds = (to.getTime() - from.getTime()) / 1000;
   const shortest = Math.ceil(seconds / (LIMITS.usagePoints.value - 1));
-  const areMeasurementsGone = from.getTime() < Date.now() - LIMITS.usageRawMs.value;
   const step = Math.max(wanted, shortest);
   // Older than that there is a row for a minute, and nothing in between.
-  if (!areMeasurementsGone && step < MINUTE_SECONDS) return step;
+  if (isMeasured(from) && step < MINUTE_SECONDS) return step;
   return Math.ceil(step / MINUTE_SECONDS) * MINUTE_SECONDS;
 }

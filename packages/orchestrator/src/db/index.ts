@@ -16,4 +16,11 @@ export type {
 export type { WebhookChanges, WebhookRecord, WebhookRows } from "./webhooks.ts";
 export type { SandboxChanges, SandboxRecord, SandboxRows } from "./sandboxes.ts";
 export type { MountRecord, MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";
-export type { MeteredSandbox, SandboxCounts, Usage, UsageRows, UsageSample } from "./usage.ts";
+export {
+  isMeasured,
+  type MeteredSandbox,
+  type SandboxCounts,
+  type Usage,
+  type UsageRows,
+  type UsageSample,
+} from "./usage.ts";

@@ -172,6 +172,7 @@ async function history(
   query: UsageQuery,
 ): Promise<UsageSample[]> {
   const { from, to, stepSeconds, intervalSeconds } = query;
+  const needsMinutes = stepSeconds >= 60 || !isMeasured(from);
   const rows = await read(() =>
     drizzle.execute(sql`
       with rolled_up as (
@@ -181,7 +182,7 @@ async function history(
         select *, case step_seconds when 0 then ${intervalSeconds}::integer else step_seconds end as seconds
         from usage_samples, rolled_up
         where sandbox_id = ${id} and at > ${from}::timestamptz and at <= ${to}::timestamptz
-          and case ${needsMinutes(query)}::boolean
+          and case ${needsMinutes}::boolean
             when true then step_seconds = 60 or (step_seconds = 0 and at > until)
             else step_seconds = 0 end
       )
@@ -199,10 +200,12 @@ async function history(
   return rows.rows.map(toSample);
 }
 
-/** Measurements are no longer all there, or so many that the minutes will do. */
-export function needsMinutes({ from, stepSeconds }: Pick<UsageQuery, "from" | "stepSeconds">) {
-  return stepSeconds >= 60 || from.getTime() < Date.now() - LIMITS.usageRawMs.value;
-}
+/** Whoever asks for the last hour does so a moment after it. */
+const ASKED_MS = 30_000;
+
+/** Whether what was measured from an instant on is still there as it was measured. */
+export const isMeasured = (from: Date): boolean =>
+  from.getTime() >= Date.now() - LIMITS.usageRawMs.value - ASKED_MS;
 
 async function latest(
   { drizzle, read }: Connection,

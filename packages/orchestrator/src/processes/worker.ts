@@ -1,5 +1,4 @@
 /** The cleanup worker: inside the server, or as a process of its own beside it. */
-import { parseArgs } from "node:util";
 import type { CleanupItem } from "@insien/protocol";
 import { Duty } from "../app/duty.ts";
 import { SandboxMoves } from "../app/sandbox-moves.ts";
@@ -56,29 +55,15 @@ export function startWorker(parts: ProcessParts, cleanup: Cleanup): Duty {
   });
 }
 
-export interface WorkerOptions {
-  /** Once, and only says what there is to do. */
-  dryRun: boolean;
-  once: boolean;
-}
-
-/** Throws what Node says of options that it does not know. */
-export function workerOptions(args: string[]): WorkerOptions {
-  const { values } = parseArgs({
-    args,
-    options: { "dry-run": { type: "boolean" }, once: { type: "boolean" } },
-  });
-  return { dryRun: values["dry-run"] === true, once: values.once === true };
-}
-
 export async function worker(
   parts: ProcessParts,
   holdNode: () => Promise<Disposable | undefined>,
-  { dryRun, once }: WorkerOptions,
+  flags: ReadonlySet<string>,
 ): Promise<void> {
   const { log, runtime, nodeId } = parts;
   const cleanup = createCleanup(parts, { holdNode });
-  if (dryRun || once) {
+  const dryRun = flags.has("dry-run");
+  if (dryRun || flags.has("once")) {
     const items = await cleanup.run({ dryRun });
     process.stdout.write(listed(items, dryRun));
     return;
