@@ -1,7 +1,6 @@
 import { lstat, mkdir, stat } from "node:fs/promises";
 import { basename, join, posix, resolve } from "node:path";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { type Sandbox, SandboxError } from "@insien/sandbox";
 import type { Command } from "commander";
 import * as tar from "tar";
@@ -10,6 +9,7 @@ import { type OutputFlags, print } from "../output/print.ts";
 import { Progress } from "../output/progress.ts";
 import { bytesText } from "../output/quantity.ts";
 import { sandboxPathOf, type SandboxPath } from "../sandbox-path.ts";
+import { unpack } from "../unpack.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Flags extends OutputFlags {
@@ -97,9 +97,7 @@ async function copyOut(
   await mkdir(place, { recursive: true });
   const counted = counter(progress, name);
   const archive = await sandbox.files.readArchive(path, { requestTimeoutMs: 0 });
-  // What the sandbox sends is not trusted: the unpacker takes no path or link that leaves the folder.
-  const unpack = tar.extract({ cwd: place, strict: true, preserveOwner: false });
-  await pipeline(Readable.from(counted.pass(archive)), unpack);
+  await unpack(counted.pass(archive), place);
   return counted.bytes();
 }
 

@@ -42,7 +42,8 @@ export function addShell(program: Command): void {
 
 type Sandbox = Awaited<ReturnType<typeof sandboxOf>>;
 
-const size = () => ({ cols: process.stdout.columns, rows: process.stdout.rows });
+/** Some terminals do not know their size: they get the classic one. */
+const size = () => ({ cols: process.stdout.columns || 80, rows: process.stdout.rows || 24 });
 
 function open(sandbox: Sandbox, words: string[], flags: Flags): Promise<TerminalHandle> {
   const onData = (bytes: Uint8Array): Promise<void> | undefined =>
