@@ -53,6 +53,7 @@ afterAll(async () => {
 /** Bodies that would be accepted, so that it is the owner who is asked for and not the body. */
 const BODIES: [end: string, body: object][] = [
   ["/exec", { cmd: "true" }],
+  ["/volumes", { volume: "x1x1x1", mount_path: "/x" }],
   ["/timeout", { ttl_seconds: 60 }],
   ["/environment", { environment: { A: "1" } }],
   ["/entrypoint", { command: "true" }],
