@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import { AGENT_PATHS, newId, type AgentEvent } from "@insien/protocol";
 import { makeAgentServer } from "./agent-server.ts";
+import { handleArchive } from "./archive/index.ts";
 import { Activity } from "./control/activity.ts";
 import { readBindRequest } from "./control/bind-body.ts";
 import { Log, Supervisor, handleLogs, handleMainControl } from "./main-command/index.ts";
@@ -94,6 +95,7 @@ export function makeAgent({ libc, children, sandbox, machineId, onActivity }: Ag
     requests: {
       [AGENT_PATHS.files]: (request, response) => handleFiles(request, response, sandbox),
       [AGENT_PATHS.events]: (_request, response) => activity.stream(response),
+      [AGENT_PATHS.archive]: (request, response) => handleArchive(request, response, sandbox),
       [AGENT_PATHS.logs]: (request, response) => handleLogs(request, response, log),
       [AGENT_PATHS.main]: (request, response) => handleMainControl(request, response, main),
       [AGENT_PATHS.bind]: async (request, response) => {

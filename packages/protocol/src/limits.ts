@@ -295,7 +295,7 @@ export const LIMITS = {
     512,
     "Requests and WebSockets to its programs at once; half of what its line carries stays for the rest.",
   ),
-  portIdleConnections: limit(4, "Kept open to one port of a sandbox for the next request."),
+  portIdleConnections: limit(16, "Kept open to one port of a sandbox for the next request."),
   portIdleMs: limit(
     4 * SECOND,
     "How long these are kept: less than the five seconds after which common servers close theirs.",

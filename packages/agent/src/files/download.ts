@@ -21,7 +21,7 @@ function fileHeaders(file: OpenedFile): Record<string, string> {
 }
 
 /** Resolves once the bytes left our hands, so that their buffer may be used again. */
-function written(response: ServerResponse, bytes: Buffer): Promise<void> {
+export function written(response: ServerResponse, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const gone = () => reject(new Error("the reader left"));
     if (response.destroyed) return gone();

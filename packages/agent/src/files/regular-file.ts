@@ -42,12 +42,18 @@ async function refuseAgentsOwn({ handle, stats }: OpenedFile, path: string): Pro
 /**
  * Opens a regular file for reading. Pipes and devices are refused rather than waited for: opening
  * without blocking and asking the descriptor what it is leaves no moment to exchange the file in.
+ * Names need not be text, so a path may be bytes.
  * Throws `file_not_found`, `is_a_directory`, `not_a_file`, `permission_denied` ...
  */
-export async function openRegularFile(path: string): Promise<OpenedFile> {
+export async function openRegularFile(
+  place: string | Buffer,
+  options: { followSymlinks?: boolean } = {},
+): Promise<OpenedFile> {
+  const path = place.toString();
   return namingPath(path, async () => {
-    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-    const handle = await open(path, flags);
+    const link = options.followSymlinks === false ? constants.O_NOFOLLOW : 0;
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | link;
+    const handle = await open(place, flags);
     try {
       const stats = await handle.stat({ bigint: true });
       if (stats.isDirectory()) throw new InsienError("is_a_directory", `${path} is a directory`);

@@ -1,0 +1,1 @@
+export { handleArchive } from "./archive-requests.ts";
