@@ -141,6 +141,17 @@ describe("a wrong value stops the start with a sentence", () => {
       "here",
       'INSIEN_PUBLIC_URL is "here" and must be like https://sandboxes.example.com.',
     ],
+    [
+      "INSIEN_QUOTA_CPU",
+      "many",
+      'INSIEN_QUOTA_CPU is "many" and must be a number of cores such as 16 or 2.5.',
+    ],
+    ["INSIEN_QUOTA_DISK", "1x", 'INSIEN_QUOTA_DISK is "1x" and must be a size such as 16g.'],
+    [
+      "INSIEN_NFS_SERVERS",
+      "nas,/etc",
+      'INSIEN_NFS_SERVERS is "nas,/etc" and must be host names or addresses, with commas between.',
+    ],
     ["INSIEN_TRUST_PROXY", "yes", 'INSIEN_TRUST_PROXY is "yes" and must be 1 or 0.'],
   ])("%s=%s", async (name, value, sentence) => {
     expect(await complaint({ [name]: value })).toBe(sentence);
@@ -154,6 +165,13 @@ describe("a wrong value stops the start with a sentence", () => {
       "INSIEN_LOG_LEVEL",
     ]);
   });
+});
+
+test("quotas bound what they name, and nothing else", async () => {
+  expect((await load()).quotas).toEqual({});
+  const environment = { INSIEN_QUOTA_SANDBOXES: "0", INSIEN_QUOTA_CPU: "2.5" };
+  const { quotas } = await load({ ...environment, INSIEN_QUOTA_MEMORY: "16g" });
+  expect(quotas).toEqual({ sandboxes: 0, cpu: 2.5, memory: 16 * 1024 ** 3 });
 });
 
 test(".env.example names every variable there is", async () => {

@@ -2,7 +2,7 @@
  * Goal: an owner gets exactly what the quotas say, however many ask at once and of whichever node,
  * and is told which quota it was.
  */
-import { InsienError, newId } from "@insien/protocol";
+import { type InsienError, newId } from "@insien/protocol";
 import { FakeHost } from "@insien/runtime/fake";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CreateRequest } from "../src/app/create-request.ts";

@@ -11,6 +11,7 @@ export type Wanted = Readonly<Partial<Record<QuotaName, number>>>;
 const WINDOW_SECONDS = 60;
 /** Sums of fractions of cores are not exact. */
 const TOLERANCE = 1e-6;
+const UNITS = ["", "k", "m", "g", "t"];
 
 const ADVICE: Record<QuotaName, string> = {
   sandboxes: "destroy a sandbox that you no longer need",
@@ -48,8 +49,9 @@ function refusal(quota: QuotaName, limit: number, usage: OwnerUsage): InsienErro
 
 function shown(quota: QuotaName, amount: number): string {
   if (quota !== "memory" && quota !== "disk") return String(amount);
-  const unit = [..."kmgt"].findLast((_, index) => amount >= 1024 ** (index + 1));
-  if (unit === undefined) return String(amount);
-  const size = amount / 1024 ** ("kmgt".indexOf(unit) + 1);
-  return `${Math.round(size * 100) / 100}${unit}`;
+  const power = Math.max(
+    0,
+    UNITS.findLastIndex((_, index) => amount >= 1024 ** index),
+  );
+  return `${Math.round((amount / 1024 ** power) * 100) / 100}${UNITS[power] ?? ""}`;
 }

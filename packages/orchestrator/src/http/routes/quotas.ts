@@ -82,7 +82,7 @@ export function addQuotaRoutes(app: App, door: Door): void {
 function limitsFrom({ memory, disk, ...rest }: QuotaBody): QuotaLimits {
   const given = { ...rest, memory: bytesFrom(memory), disk: bytesFrom(disk) };
   const known = Object.entries(given).filter(([, limit]) => limit !== undefined);
-  return Object.fromEntries(known) as QuotaLimits;
+  return Object.fromEntries(known);
 }
 
 const bytesFrom = (size: string | null | undefined): number | null | undefined =>
