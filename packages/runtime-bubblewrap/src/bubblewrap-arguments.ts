@@ -41,6 +41,9 @@ export function bubblewrapArguments({ host, record, kit, directories }: Contents
     ]),
     ...["--bind", directories.home, USER.home, "--bind", directories.tmp, "/tmp"],
     ...["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--symlink", "../run", "/var/run"],
+    ...(record.volumes ?? []).flatMap(({ target, readOnly }, index) => [
+      ...[readOnly ? "--ro-bind" : "--bind", directories[`volume${index}`] ?? "", target],
+    ]),
     ...["--ro-bind", directories.kit, MACHINE_PATHS.kit],
     ...["--ro-bind", directories.line, MACHINE_PATHS.line],
     ...["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", USER.home, "--clearenv"],

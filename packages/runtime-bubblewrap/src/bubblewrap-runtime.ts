@@ -13,10 +13,13 @@ import type {
   MachineEvent,
   MachineLimits,
   MachineSpec,
+  Meter,
   PreparedTemplate,
   Runtime,
   RuntimeCapabilities,
   Template,
+  VolumeMount,
+  VolumeStore,
 } from "@insien/runtime";
 import { ExitWatch } from "./exit-watch.ts";
 import { exitReason } from "./exit-reason.ts";
@@ -26,7 +29,9 @@ import { machineOf, MachineStore, type MachineRecord } from "./machine-record.ts
 import { ended, isAlive, signalProcess } from "./process-identity.ts";
 import { removeTree } from "./removal.ts";
 import { prepareSurroundings, type Surroundings } from "./surroundings.ts";
+import { ProcessMeter } from "./process-meter.ts";
 import { UserPool } from "./users.ts";
+import { VolumeDirectories } from "./volume-directories.ts";
 
 export interface BubblewrapOptions {
   ownerId: string;
@@ -51,6 +56,11 @@ class BubblewrapRuntime implements Runtime {
   readonly #exits = new ExitWatch((machineId) => this.#onEnd(machineId));
   /** Machines that are not to be seen yet. */
   readonly #starting = new Set<MachineId>();
+  readonly volumes: VolumeStore;
+  readonly meter: Meter;
+  readonly #volumes: VolumeDirectories;
+  /** Machines that are being started anew by this instance: to others they are what they were. */
+  readonly #remounting = new Map<MachineId, Machine>();
   #surroundings: Promise<Surroundings> | undefined;
   #logTimer: NodeJS.Timeout | undefined;
 
@@ -58,6 +68,58 @@ class BubblewrapRuntime implements Runtime {
     this.#options = options;
     this.#store = new MachineStore(options.dataDirectory);
     this.#users = new UserPool(this.#store);
+    const { dataDirectory, ownerId } = options;
+    this.#volumes = new VolumeDirectories(dataDirectory, ownerId, () => this.#store.all());
+    this.volumes = this.#volumeStore();
+    this.meter = new ProcessMeter({
+      read: (machineId) => this.#read(machineId),
+      controlGroups: async () => (await this.#prepared()).host.controlGroups,
+      directories: (machineId) => ["home", "tmp"].map((name) => this.#store.path(machineId, name)),
+    });
+  }
+
+  #volumeStore(): VolumeStore {
+    const directories = this.#volumes;
+    return {
+      create: (spec) => directories.create(spec),
+      destroy: (volumeId) => directories.destroy(volumeId),
+      list: () => directories.list(),
+      sizes: (volumeIds, options) => directories.sizes(volumeIds, options),
+      remount: (machineId, mounts, options) => this.#remount(machineId, mounts, options),
+    };
+  }
+
+  /** Mounts are made when a machine starts, so one that runs is started again. */
+  async #remount(
+    machineId: MachineId,
+    mounts: readonly VolumeMount[],
+    options: CallOptions & { graceMs?: number } = {},
+  ): Promise<{ restarted: boolean }> {
+    const before = await this.#mustRead(machineId);
+    await this.#volumes.mustHave(mounts);
+    if (JSON.stringify(before.volumes ?? []) === JSON.stringify(mounts))
+      return { restarted: false };
+    const machine = await this.#settle(before);
+    const running = machine.state === "running";
+    this.#remounting.set(machineId, machine);
+    try {
+      if (running) await this.stop(machineId, options);
+      await this.#changeVolumes(machineId, mounts);
+      if (running) await this.start(machineId, options);
+      return { restarted: running };
+    } catch (cause) {
+      await this.#changeVolumes(machineId, before.volumes ?? []);
+      if (running) await this.start(machineId);
+      options.signal?.throwIfAborted();
+      const message = `Machine ${machineId} cannot be given these volumes: ${String(cause)}`;
+      throw new InsienError("volume_failed", message, { cause });
+    } finally {
+      this.#remounting.delete(machineId);
+    }
+  }
+
+  async #changeVolumes(machineId: MachineId, volumes: readonly VolumeMount[]): Promise<void> {
+    await this.#store.write({ ...(await this.#mustRead(machineId)), volumes });
   }
 
   async capabilities(): Promise<RuntimeCapabilities> {
@@ -74,6 +136,11 @@ class BubblewrapRuntime implements Runtime {
     const existing = await this.inspect(spec.machineId);
     if (existing !== undefined) return existing;
     await this.#mustOffer(spec.network);
+    await this.#volumes.mustHave(spec.volumes ?? []);
+    if (spec.gpu !== undefined) {
+      const message = `Machine ${spec.machineId} asks for GPUs, which bubblewrap cannot give: use Docker`;
+      throw new InsienError("capability_missing", message);
+    }
     await access(join(spec.lineDirectory, "token")).catch((cause: unknown) => {
       const message = `Machine ${spec.machineId} has no line at ${spec.lineDirectory}`;
       throw new InsienError("create_failed", message, { cause });
@@ -95,6 +162,8 @@ class BubblewrapRuntime implements Runtime {
   }
 
   async inspect(machineId: MachineId): Promise<Machine | undefined> {
+    const remounting = this.#remounting.get(machineId);
+    if (remounting !== undefined) return remounting;
     const record = await this.#read(machineId);
     return record === undefined ? undefined : await this.#settle(record);
   }
@@ -212,6 +281,7 @@ class BubblewrapRuntime implements Runtime {
       limits,
       network,
       lineDirectory,
+      ...(spec.volumes === undefined ? {} : { volumes: spec.volumes }),
       ...(hostUid === undefined ? {} : { hostUid }),
       wanted: "running",
     };
@@ -223,7 +293,12 @@ class BubblewrapRuntime implements Runtime {
     const { controlGroups } = surroundings.host;
     await controlGroups?.make(record.machineId, record.limits);
     await this.#store.write(record);
-    const context = { ...surroundings, store: this.#store, kit: this.#options.kit };
+    const context = {
+      ...surroundings,
+      store: this.#store,
+      kit: this.#options.kit,
+      volumes: this.#volumes,
+    };
     const launched = await launch(context, record, signal);
     const running = { ...record, processes: launched.processes };
     await this.#store.write(running);

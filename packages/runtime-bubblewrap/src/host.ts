@@ -150,7 +150,9 @@ function describe(
   network: NetworkTools | { missing: string[] },
 ): RuntimeCapabilities {
   const perProcess = prlimit === undefined ? undefined : "rlimit";
-  const notes = ["Machines see the host's own /usr, read-only; images are for the docker runtime."];
+  const notes = [
+    "Machines see the host's own /usr, read-only; images, builds and GPUs are for the docker runtime.",
+  ];
   if (groups === undefined) {
     notes.push(
       "No control group may be written here, so memory is limited per process and CPU not at all: " +
@@ -175,7 +177,7 @@ function describe(
     networks: "missing" in network ? ["none"] : ["none", "internet"],
     stopStart: true,
     liveUpdate: groups !== undefined,
-    readOnlyRoot: false,
+    readOnlyRoot: true,
     gpus: false,
     notes,
   };

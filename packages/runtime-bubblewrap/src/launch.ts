@@ -15,10 +15,12 @@ import { PLAIN_ENVIRONMENT } from "./programs.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { stage } from "./staging.ts";
 import { dropTo } from "./users.ts";
+import type { VolumeDirectories } from "./volume-directories.ts";
 
 export interface LaunchContext extends Surroundings {
   store: MachineStore;
   kit: AgentKit;
+  volumes: VolumeDirectories;
 }
 
 export interface Launched {
@@ -124,7 +126,9 @@ function start(
 async function outerCommand(context: LaunchContext, record: MachineRecord): Promise<string[]> {
   const { host, kit, store } = context;
   const own = (name: string) => store.path(record.machineId, name);
+  const volumes = await context.volumes.prepare(record);
   const wanted = {
+    ...Object.fromEntries(volumes.map((path, index) => [`volume${index}` as const, path])),
     home: own("home"),
     tmp: own("tmp"),
     kit: kit.directory,

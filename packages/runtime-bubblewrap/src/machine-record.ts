@@ -20,7 +20,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { asMachineId, LIMITS, newId, type MachineId } from "@insien/protocol";
-import type { Machine, MachineLimits } from "@insien/runtime";
+import type { Machine, MachineLimits, VolumeMount } from "@insien/runtime";
 import type { ProcessIdentity } from "./process-identity.ts";
 
 export interface MachineRecord {
@@ -33,6 +33,7 @@ export interface MachineRecord {
   limits: MachineLimits;
   network: "none" | "internet";
   lineDirectory: string;
+  volumes?: readonly VolumeMount[];
   /** The host's user that the machine runs as, where it is not the orchestrator's own. */
   hostUid?: number;
   /** What should be. A machine that should run and does not has exited. */
@@ -116,6 +117,13 @@ export class MachineStore {
   async machineIds(): Promise<MachineId[]> {
     const names = await readdir(this.#root).catch(() => []);
     return names.flatMap((name) => asMachineId(name) ?? []);
+  }
+
+  /** The records of all owners' machines. */
+  async all(): Promise<MachineRecord[]> {
+    const machineIds = await this.machineIds();
+    const records = await Promise.all(machineIds.map((machineId) => this.read(machineId)));
+    return records.filter((record) => record !== undefined);
   }
 
   /** Directories that an interrupted creation or removal left. */

@@ -16,6 +16,8 @@ export interface MachineDirectories {
   kit: string;
   line: string;
   etc: string;
+  /** By their place in the machine's record. */
+  [volume: `volume${number}`]: string;
 }
 
 export interface Staging {

@@ -3,6 +3,7 @@ import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MachineId } from "@insien/protocol";
 import type { MachineLimits } from "@insien/runtime";
+import type { GroupDirectories } from "@insien/runtime/usage";
 
 export interface ControlGroups {
   /** "cgroup v1" or "cgroup v2". */
@@ -14,6 +15,8 @@ export interface ControlGroups {
   joinFiles(machineId: MachineId): string[];
   /** Where the machine sees its own group, read-only, for programs that ask for their limits. */
   view(machineId: MachineId): Array<{ from: string; to: string }>;
+  /** Where its use is counted; `undefined` when it is not. */
+  directories(machineId: MachineId): GroupDirectories | undefined;
   /** How many of its processes the kernel killed for want of memory. */
   outOfMemoryKills(machineId: MachineId): Promise<number>;
   processes(machineId: MachineId): Promise<number[]>;

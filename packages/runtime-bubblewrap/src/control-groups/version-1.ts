@@ -3,6 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { access } from "node:fs/promises";
 import type { MachineId } from "@insien/protocol";
 import type { MachineLimits } from "@insien/runtime";
+import type { GroupDirectories } from "@insien/runtime/usage";
 import {
   canMakeGroups,
   counter,
@@ -15,8 +16,10 @@ import {
   type ControlGroups,
 } from "./control-groups.ts";
 
-type Controller = "memory" | "cpu" | "pids";
-const CONTROLLERS: readonly Controller[] = ["memory", "cpu", "pids"];
+type Controller = "memory" | "cpu" | "pids" | "cpuacct" | "blkio";
+const LIMITING: readonly Controller[] = ["memory", "cpu", "pids"];
+/** The last two limit nothing, and count. */
+const CONTROLLERS: readonly Controller[] = [...LIMITING, "cpuacct", "blkio"];
 
 export async function findVersion1(): Promise<ControlGroups | undefined> {
   const parents = new Map<Controller, string>();
@@ -24,7 +27,7 @@ export async function findVersion1(): Promise<ControlGroups | undefined> {
     const parent = `${mountPoint}/insien`;
     if (await canMakeGroups(parent)) parents.set(controller, parent);
   }
-  return parents.size === 0 ? undefined : new Version1(parents);
+  return LIMITING.some((controller) => parents.has(controller)) ? new Version1(parents) : undefined;
 }
 
 async function mountPoints(): Promise<Map<Controller, string>> {
@@ -80,10 +83,19 @@ class Version1 implements ControlGroups {
   }
 
   view(machineId: MachineId): Array<{ from: string; to: string }> {
-    return [...this.#parents.keys()].flatMap((controller) => {
+    return LIMITING.flatMap((controller) => {
       const from = this.#directory(machineId, controller);
       return from === undefined ? [] : [{ from, to: `/sys/fs/cgroup/${controller}` }];
     });
+  }
+
+  directories(machineId: MachineId): GroupDirectories | undefined {
+    const [cpu, memory, pids, io] = (["cpuacct", "memory", "pids", "blkio"] as const).map((name) =>
+      this.#directory(machineId, name),
+    );
+    if (cpu === undefined || memory === undefined || pids === undefined) return undefined;
+    const directories = { cpu, memory, pids, ...(io === undefined ? {} : { io }) };
+    return { version: 1, directories };
   }
 
   async outOfMemoryKills(machineId: MachineId): Promise<number> {

@@ -5,6 +5,7 @@
 import { access, mkdir, readFile } from "node:fs/promises";
 import type { MachineId } from "@insien/protocol";
 import type { MachineLimits } from "@insien/runtime";
+import { type GroupDirectories, unifiedDirectories } from "@insien/runtime/usage";
 import {
   canMakeGroups,
   counter,
@@ -17,7 +18,9 @@ import {
   type ControlGroups,
 } from "./control-groups.ts";
 
-const WANTED = ["memory", "cpu", "pids"];
+/** `io` limits nothing, and counts. */
+const WANTED = ["memory", "cpu", "pids", "io"];
+const LIMITING = ["memory", "cpu", "pids"];
 
 export async function findVersion2(): Promise<ControlGroups | undefined> {
   const mountPoint = await unifiedMountPoint();
@@ -28,7 +31,7 @@ export async function findVersion2(): Promise<ControlGroups | undefined> {
     await passControllersDown(base);
     await passControllersDown(parent);
     const enabled = await words(`${parent}/cgroup.subtree_control`);
-    if (WANTED.some((controller) => enabled.includes(controller))) {
+    if (LIMITING.some((controller) => enabled.includes(controller))) {
       return new Version2(parent, enabled);
     }
   }
@@ -61,12 +64,10 @@ async function passControllersDown(directory: string): Promise<void> {
   const missing = WANTED.filter((name) => available.includes(name) && !enabled.includes(name));
   if (missing.length === 0) return;
   const file = `${directory}/cgroup.subtree_control`;
-  const change = missing.map((name) => `+${name}`).join(" ");
-  const enable = () =>
-    writeValue(file, change).then(
-      () => true,
-      () => false,
-    );
+  const enable = async (): Promise<boolean> => {
+    const written = await Promise.allSettled(missing.map((name) => writeValue(file, `+${name}`)));
+    return written.every(({ status }) => status === "fulfilled");
+  };
   if (await enable()) return;
   if (!(await groupProcesses(directory)).includes(process.pid)) return;
   const leaf = `${directory}/insien-orchestrator`;
@@ -123,6 +124,10 @@ class Version2 implements ControlGroups {
 
   view(machineId: MachineId): Array<{ from: string; to: string }> {
     return [{ from: this.#directory(machineId), to: "/sys/fs/cgroup" }];
+  }
+
+  directories(machineId: MachineId): GroupDirectories {
+    return { version: 2, directories: unifiedDirectories(this.#directory(machineId)) };
   }
 
   async outOfMemoryKills(machineId: MachineId): Promise<number> {
