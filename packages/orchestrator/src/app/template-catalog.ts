@@ -1,4 +1,4 @@
-import { InsienError, LIMITS } from "@insien/protocol";
+import { InsienError } from "@insien/protocol";
 import type { PreparedTemplate, Progress, Runtime, Template } from "@insien/runtime";
 import type { CreateRequest } from "./create-request.ts";
 
@@ -51,7 +51,7 @@ export class TemplateCatalog {
   }
 
   /** Its steps reach what the sandbox is to reach. A caller who leaves ends it; its layers stay. */
-  async #build(
+  #build(
     { context, force }: NonNullable<CreateRequest["build"]>,
     network: "none" | "internet",
     options: PrepareOptions,
@@ -66,17 +66,7 @@ export class TemplateCatalog {
     const files = new Map(
       Object.entries(context).map(([path, content]) => [path, bytesOf(content)] as const),
     );
-    const buildMs = LIMITS.buildMs.value;
-    const deadline = AbortSignal.timeout(buildMs);
-    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
-    try {
-      const request = { files, force, network };
-      return await builds.build(request, { ...options, signal: AbortSignal.any(signals) });
-    } catch (error) {
-      if (!deadline.aborted) throw error;
-      const message = `The image was not built within ${buildMs / 60_000} minutes`;
-      throw new InsienError("build_failed", message, { cause: error });
-    }
+    return builds.build({ files, force, network }, options);
   }
 
   async #resolve(wanted: WantedTemplate): Promise<Template> {

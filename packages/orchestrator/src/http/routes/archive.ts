@@ -17,7 +17,12 @@ const archiveBytes = {
     [TYPES.tar]: { schema: z.string() },
   },
 };
-const unpackedAnswer = z.object({ path: z.string() });
+const unpackedAnswer = z.object({
+  path: z.string(),
+  entries: z.number(),
+  /** Bytes of the files. */
+  size: z.number(),
+});
 
 const UNPACK: UploadKind = {
   way: (door, request, reply) => {

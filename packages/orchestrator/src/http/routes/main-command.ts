@@ -1,3 +1,4 @@
+import { PassThrough } from "node:stream";
 import { AGENT_PATHS, logQuery, mainStatus, sandboxIdParam, stopMainBody } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
@@ -86,11 +87,12 @@ async function sendLogs(door: Door, request: FastifyRequest, reply: FastifyReply
     toAgent.end(),
   );
   if (answer.statusCode !== 200) throw await agentRefusal(answer);
-  if (request.headers.accept?.includes(JSON_LINES) === true) {
-    return reply.type(JSON_LINES).send(answer);
-  }
-  const texts = new LogTexts();
-  answer.once("error", (error) => texts.destroy(error));
-  texts.once("close", () => answer.destroy());
-  return reply.type("text/plain; charset=utf-8").send(answer.pipe(texts));
+  const isJson = request.headers.accept?.includes(JSON_LINES) === true;
+  const log = isJson ? new PassThrough() : new LogTexts();
+  const id = sandboxIdOf((request.params as z.infer<typeof sandboxIdParam>).id);
+  // Where the sandbox ends, its log ends; a break in between is told as one.
+  const isOver = () => connector.lost.aborted || !door.application.sandboxes.connected(id);
+  answer.once("error", (error) => (isOver() ? log.end() : log.destroy(error)));
+  log.once("close", () => answer.destroy());
+  return reply.type(isJson ? JSON_LINES : "text/plain; charset=utf-8").send(answer.pipe(log));
 }
