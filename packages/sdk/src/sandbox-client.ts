@@ -161,7 +161,8 @@ export class SandboxClient implements AsyncDisposable {
 
   /**
    * A text is a line for `sh -c`; a list is a program and its arguments. A non-zero exit code is a
-   * result. A command that takes longer than `timeoutMs` is ended with `timeout`.
+   * result. A command that takes longer than `timeoutMs` is ended, with `command_timeout`; one whose
+   * `signal` was aborted ends within a minute.
    */
   async executeCommand(
     id: string,

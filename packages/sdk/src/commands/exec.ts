@@ -27,6 +27,7 @@ interface ExecRequest {
   environment?: Record<string, string> | undefined;
   user?: string | undefined;
   stdin?: string | undefined;
+  timeoutSeconds?: number | undefined;
 }
 const execRequest = object<ExecRequest>({
   shell: optional(text),
@@ -36,6 +37,7 @@ const execRequest = object<ExecRequest>({
   environment: optional(environment),
   user: optional(text),
   stdin: optional(text),
+  timeoutSeconds: optional(number(0, 86_400)),
 });
 
 export interface ExecOptions extends Pick<ExecRequest, "cwd" | "user" | "stdin"> {
@@ -43,16 +45,25 @@ export interface ExecOptions extends Pick<ExecRequest, "cwd" | "user" | "stdin">
   env?: Record<string, string> | undefined;
 }
 
-/** A non-zero exit is a result. The command is ended when its time is over or nobody waits. */
+/** For the answer of a command that was ended, which must not be given up a moment before. */
+const ANSWER_MS = 2_000;
+
+/**
+ * A non-zero exit is a result. The command is ended when the request's time is over, and within a
+ * minute of an aborted `signal`.
+ */
 export async function executeCommand(
   api: ApiClient,
   id: string,
   command: string | readonly string[],
   options: ExecOptions & RequestOptions,
 ): Promise<ExecutedCommand> {
-  const { cwd, env, user, stdin, signal, requestTimeoutMs } = options;
+  const { cwd, env, user, stdin, signal } = options;
+  const timeoutMs = options.requestTimeoutMs ?? api.configuration.requestTimeoutMs;
   const what = typeof command === "string" ? { shell: command } : argumentsOf(command);
-  const json = requestOf(execRequest, { ...what, cwd, environment: env, user, stdin });
+  const settings = { cwd, environment: env, user, stdin, timeoutSeconds: timeoutMs / 1000 };
+  const json = requestOf(execRequest, { ...what, ...settings });
+  const requestTimeoutMs = timeoutMs === 0 ? 0 : timeoutMs + ANSWER_MS;
   const call = { signal, requestTimeoutMs, json, answer: execAnswer };
   return api.json("POST", sandboxPath(id, "/exec"), call);
 }

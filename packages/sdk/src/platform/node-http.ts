@@ -61,7 +61,10 @@ async function saved(
   if (direct !== undefined && !Number.isNaN(lengthBytes)) {
     await direct.save(incoming, request, { path, lengthBytes });
   } else {
-    await pipeline(incoming, createWriteStream(path));
+    await pipeline(incoming, createWriteStream(path)).catch((error: unknown) => {
+      // The file's own errors are Node's; what befell the connection is told as everywhere.
+      throw incoming.complete || incoming.errored === null ? error : broken(request, error);
+    });
   }
 }
 

@@ -39,7 +39,7 @@ const logQuery = object<LogQuery>({
   tail: optional(integer(0, MOST_LINES)),
 });
 
-/** Leaving the loop closes the connection. The time limit is for the first answer, not for the log. */
+/** Leaving the loop closes the connection. The time limit is for the answer's beginning. */
 export async function* readLogs(
   { api, id }: Session,
   options: LogOptions,
@@ -51,7 +51,8 @@ export async function* readLogs(
   const answer = await api.open("GET", path, {
     query,
     signal,
-    requestTimeoutMs: options.requestTimeoutMs,
+    // A log that is followed may have nothing to say for a long time, not even a beginning.
+    requestTimeoutMs: options.requestTimeoutMs ?? (follow === true ? 0 : undefined),
     headers: { accept: JSON_LINES },
   });
   yield* jsonLines(answer.stream(), logLine, `GET ${path}`);
