@@ -191,24 +191,46 @@ test("a single file is an archive of one entry", async () => {
   expect(execFileSync("tar", ["-tf", tar]).toString()).toBe("only\n");
 });
 
+test("a file of more than 4 GiB has its numbers in 64 bits", async () => {
+  const size = 2 ** 32 + 5;
+  const hole = await open(home.at("in/hole"), "w");
+  await hole.truncate(size);
+  await hole.close();
+  let total = 0;
+  let end = Buffer.alloc(0);
+  for await (const chunk of (await get("path=in")) as AsyncIterable<Buffer>) {
+    total += chunk.length;
+    end = Buffer.concat([end.subarray(-400), chunk.subarray(-400)]).subarray(-400);
+  }
+  const central = end.lastIndexOf("PK\u0001\u0002");
+  const after = end.lastIndexOf("PK\u0007\u0008");
+  const packed = end.readBigUInt64LE(after + 8);
+  expect(end.readBigUInt64LE(after + 16)).toBe(BigInt(size));
+  expect(packed).toBe(BigInt(size + 5 * Math.ceil(size / 65535) + 5));
+  // In the directory both lengths stand in the field of wide numbers, behind the time.
+  expect(end.readUInt32LE(central + 20)).toBe(0xffffffff);
+  const wide = central + 46 + "hole".length + 9;
+  expect(end.readUInt16LE(wide)).toBe(1);
+  expect(end.readBigUInt64LE(wide + 4)).toBe(BigInt(size));
+  expect(end.readBigUInt64LE(wide + 12)).toBe(packed);
+  expect(end.subarray(-22).readUInt32LE(16)).toBe(0xffffffff);
+  const end64 = end.lastIndexOf("PK\u0006\u0006");
+  expect(end.readBigUInt64LE(end64 + 48)).toBe(BigInt(total - (end.length - central)));
+}, 60_000);
+
 test.skipIf(!hasUnzip)(
-  "more than 65535 entries, and more than 4 GiB, are as good",
+  "a zip of more than 65535 entries is as good",
   async () => {
     for (let index = 0; index < 66; index += 1) {
       await mkdir(home.at(`in/${index}`));
       execFileSync("sh", ["-c", "seq 1 1000 | xargs touch"], { cwd: home.at(`in/${index}`) });
     }
-    const hole = await open(home.at("in/hole"), "w");
-    await hole.truncate(2 ** 32 + 5);
-    await hole.close();
-    await writeFile(home.at("in/zz"), "behind");
+    await writeFile(home.at("in/zz"), "one more");
     const zip = await exported("path=in", "a.zip");
-    const listed = execFileSync("zipinfo", ["-t", zip]).toString();
-    expect(listed).toContain("66068 files, 4294967307 bytes uncompressed");
-    expect(execFileSync("unzip", ["-p", zip, "zz"]).toString()).toBe("behind");
-    execFileSync("unzip", ["-q", "-t", zip, "hole"]);
+    expect(execFileSync("zipinfo", ["-t", zip]).toString()).toMatch(/^66067 files, 8 bytes/);
+    expect(execFileSync("unzip", ["-p", zip, "zz"]).toString()).toBe("one more");
   },
-  120_000,
+  60_000,
 );
 
 test("what is not there is told before anything else", async () => {
