@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isRunning } from "@insien/test-kit";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Insien } from "./insien.fixture.ts";
+
+let directory: string;
+const insien = new Insien();
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "insien-cli-"));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const here = () => ({
+  cwd: directory,
+  environment: {
+    INSIEN_DATA_DIR: join(directory, "data"),
+    INSIEN_RUNTIME: "bubblewrap",
+    INSIEN_POOL_SIZE: "0",
+    INSIEN_ON_STOP: "destroy",
+    PORT: "0",
+    WS_PORT: "0",
+  },
+});
+
+test("up, a sandbox without a word about server or key, doctor, and down", async () => {
+  const server = await insien.json<{ pid: number; url: string }>(["up", "--detach"], here());
+  try {
+    const again = await insien.run(["up", "--detach"], here());
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain("insien down");
+    const id = await insien.text(["create"], here());
+    expect(await insien.text(["exec", id, "echo", "hello"], here())).toBe("hello");
+    const doctor = await insien.run(["doctor", "--json"], here());
+    expect(JSON.parse(doctor.stdout)).toBeTruthy();
+    expect(doctor.code).toBe(0);
+  } finally {
+    expect(await insien.text(["down"], here())).toContain("stopped");
+  }
+  expect(isRunning(server.pid)).toBe(false);
+  expect(await insien.text(["down"], here())).toContain("No server runs");
+});
+
+test("a server that cannot start says why", async () => {
+  const { environment, cwd } = here();
+  const { code, stderr } = await insien.run(["up", "--detach"], {
+    cwd,
+    environment: { ...environment, PORT: "99999" },
+  });
+  expect(code).toBe(1);
+  expect(stderr).toContain("PORT");
+});
+
+test("without a server or a key, what to do is said", async () => {
+  const { code, stderr } = await insien.run(["ls"], { cwd: directory });
+  expect(code).toBe(2);
+  expect(stderr).toContain("INSIEN_API_KEY");
+});
