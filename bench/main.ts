@@ -20,6 +20,7 @@ import { createColdDocker, createWarmBubblewrap, createWarmDocker } from "./rows
 import { zipExport } from "./rows/export.ts";
 import { fleetDocker } from "./rows/fleet.ts";
 import { idleOrchestrator, idleSandbox } from "./rows/idle.ts";
+import { previewRequest } from "./rows/preview.ts";
 import { fileThroughput, stdoutThroughput } from "./rows/throughput.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -30,6 +31,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   commandRoundTrip,
   stdoutThroughput,
   fileThroughput,
+  previewRequest,
   idleSandbox,
   idleOrchestrator,
   zipExport,

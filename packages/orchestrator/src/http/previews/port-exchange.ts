@@ -20,6 +20,8 @@ export interface Onward {
   lost: AbortSignal;
 }
 
+/** Made once: the end of every visit is noticed, and an error with its stack costs more than that. */
+const VISITOR_LEFT = new InsienError("connection_lost", "The visitor left");
 const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
@@ -33,7 +35,7 @@ export async function exchange(
   options: { answerMs: number },
 ): Promise<void> {
   const over = new AbortController();
-  const leave = () => over.abort(new InsienError("connection_lost", "The visitor left"));
+  const leave = () => over.abort(VISITOR_LEFT);
   response.once("close", leave);
   const signal = AbortSignal.any([over.signal, onward.lost]);
   const silence = setTimeout(() => {
@@ -46,12 +48,13 @@ export async function exchange(
     clearTimeout(silence);
     await sendBack(request, response, answer, onward.headersOf(answer));
   } catch (error) {
-    throw explain(error, signal);
+    const reason = explain(error, signal);
+    // Ends what is still under way to the program; after a whole answer there is nothing.
+    over.abort(reason);
+    throw reason;
   } finally {
     clearTimeout(silence);
     response.off("close", leave);
-    // Ends what is still under way to the program; after a whole answer there is nothing.
-    over.abort();
   }
 }
 

@@ -68,7 +68,6 @@ export class Previews {
     response: ServerResponse,
     external?: ExternalPort,
   ): Promise<void> {
-    const requestId = newId();
     const startedMs = performance.now();
     // What breaks after the answer began shows as a broken connection.
     for (const stream of [request, response]) stream.on("error", () => undefined);
@@ -81,14 +80,11 @@ export class Previews {
         await this.#exchange(visit, response, onward);
       }
     } catch (error) {
-      this.#refuse(request, response, error, requestId);
+      this.#refuse(request, response, error);
     }
     const durationMs = Math.round((performance.now() - startedMs) * 100) / 100;
     const { statusCode: status } = response;
-    this.#options.logger.debug(
-      { requestId, method: request.method, status, durationMs },
-      "preview",
-    );
+    this.#options.logger.debug({ method: request.method, status, durationMs }, "preview");
   }
 
   async upgrade(
@@ -104,7 +100,7 @@ export class Previews {
       const visit = await this.#admit(asked, request, undefined);
       if (visit !== undefined) await this.#join(upgrading, visit);
     } catch (error) {
-      if (socket.writable) this.#refuse(request, responseTo(upgrading), error, newId());
+      if (socket.writable) this.#refuse(request, responseTo(upgrading), error);
       else socket.destroy();
     }
   }
@@ -212,12 +208,8 @@ export class Previews {
     return true;
   }
 
-  #refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
-    thrown: unknown,
-    requestId: string,
-  ): void {
+  #refuse(request: IncomingMessage, response: ServerResponse, thrown: unknown): void {
+    const requestId = newId();
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
