@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import type { MountAnswer, VolumeView } from "@insien/protocol";
 import { Sandbox } from "@insien/sandbox";
 import { type TestServer, startServer, waitFor } from "@insien/test-kit";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { machinesOf } from "../machines.ts";
 import { presentRuntimes } from "../runtimes.ts";
 
@@ -25,6 +25,15 @@ describe.each(presentRuntimes)("volumes on %s", (runtime) => {
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
     expect(await machinesOf(server, runtime).catch(() => [])).toEqual([]);
+  });
+
+  /** One test's failure is not the next one's. */
+  afterEach(async () => {
+    type List = { items: { id: string }[] };
+    for (const kind of ["sandboxes", "volumes"]) {
+      const { items } = (await send<List>("GET", `/${kind}`)).body;
+      for (const { id } of items) await send("DELETE", `/${kind}/${id}`);
+    }
   });
 
   interface Reply<Body> {
@@ -81,10 +90,8 @@ describe.each(presentRuntimes)("volumes on %s", (runtime) => {
     const volumes = { shared: { type: "network", mount_path: "/shared" } };
     const [one, two] = [await newSandbox({ volumes }), await newSandbox({ volumes })];
     expect(await shell(one, "echo from one > /shared/note")).toBe("");
-    expect(await shell(two, "cat /shared/note && echo from two >> /shared/note")).toBe(
-      "from one\n",
-    );
-    expect(await shell(one, "cat /shared/note")).toBe("from one\nfrom two\n");
+    expect(await shell(two, "cat /shared/note && echo from two > /shared/two")).toBe("from one\n");
+    expect(await shell(one, "cat /shared/*")).toBe("from one\nfrom two\n");
     const inUse = await send("DELETE", "/volumes/shared");
     expect(inUse.status).toBe(409);
     expect(inUse.body.error.code).toBe("volume_in_use");
