@@ -258,10 +258,10 @@ describe("SandboxClient on the wire", () => {
 
       server.reply = () => ({ body: "zip bytes" });
       const output = join(directory, "out.zip");
-      expect(await client.exportContainer("box1", "/work", output)).toBe(output);
-      expect(server.last.path).toBe(`${BOX}/archive?path=%2Fwork&format=zip`);
+      expect(await client.exportContainer("box1", "/data", output)).toBe(output);
+      expect(server.last.path).toBe(`${BOX}/archive?path=%2Fdata&format=zip`);
       expect(await readFile(output, "utf8")).toBe("zip bytes");
-      const stream = await client.exportContainer("box1", "/work");
+      const stream = await client.exportContainer("box1", "/data");
       expect(await new Response(stream).text()).toBe("zip bytes");
     } finally {
       await rm(directory, { recursive: true, force: true });

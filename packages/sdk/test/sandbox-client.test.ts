@@ -27,7 +27,7 @@ describe.skipIf(!mustHave(dockerAnswers, "a Docker daemon"))("SandboxClient", ()
       name: "shared",
       environment: { FIRST: "1" },
       resources: { cpu: 0.5, memory: "256m", maxRetries: 2 },
-      volumes: { work: { mountPath: "/work" } },
+      volumes: { work: { mountPath: "/data" } },
     }));
   });
   afterAll(async () => {
@@ -176,7 +176,7 @@ describe.skipIf(!mustHave(dockerAnswers, "a Docker daemon"))("SandboxClient", ()
     await client.makeDirectory(id, "work", "/sub");
     await client.writeFile(id, "work", "/sub/a.txt", "the téxt");
     expect(await client.readFile(id, "work", "/sub/a.txt")).toBe("the téxt");
-    expect((await client.executeCommand(id, "cat /work/sub/a.txt")).stdout).toBe("the téxt");
+    expect((await client.executeCommand(id, "cat /data/sub/a.txt")).stdout).toBe("the téxt");
     await client.uploadFile(id, "work", "/sub/this-test.ts", import.meta.filename);
     const listed = await client.listDirectory(id, "work", "/sub");
     const { size } = await stat(import.meta.filename);

@@ -91,17 +91,17 @@ export const size = (least: string, most: string): Shape<string> =>
 const bytesOf = (size: string): number => parseMemory(size) ?? 0;
 
 /** A `Date` here, ISO 8601 text on the wire. */
-export const date: Shape<Date> = (value, place) => {
+export const date = ((value, place) => {
   if (place.direction !== "answer") {
     if (value instanceof Date && !Number.isNaN(value.getTime())) {
-      return place.direction === "model" ? value : (value.toISOString() as unknown as Date);
+      return place.direction === "model" ? value : value.toISOString();
     }
     throw mismatch(value, place, "a valid Date");
   }
   const at = typeof value === "string" ? new Date(value) : undefined;
   if (at !== undefined && !Number.isNaN(at.getTime())) return at;
   throw mismatch(value, place, "a time");
-};
+}) as Shape<Date>;
 
 export const optional =
   <Value>(shape: Shape<Value>): Shape<Value | undefined> =>
