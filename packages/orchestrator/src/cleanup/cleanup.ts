@@ -7,6 +7,8 @@ import type { Finder, Finding } from "./finding.ts";
 export interface CleanupParts {
   finders: readonly Finder[];
   log: Logger;
+  /** The clock that ages are told by; the host's own by default. */
+  now?: () => Date;
   onRemoved?: (kind: Finding["kind"], outcome: "removed" | "failed") => void;
 }
 
@@ -48,8 +50,9 @@ export class Cleanup implements Maintenance {
 
   /** What cannot be looked for is said, and does not keep the rest from being cleaned up. */
   async #find(finder: Finder, items: CleanupItem[]): Promise<Finding[]> {
+    const { now = () => new Date() } = this.#parts;
     try {
-      return await finder.find(new Date());
+      return await finder.find(now());
     } catch (error) {
       const { kind } = finder;
       this.#parts.log.warn({ err: error, kind }, "what nobody owns could not be looked for");
