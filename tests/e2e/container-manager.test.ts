@@ -216,7 +216,7 @@ describe.each(presentRuntimes)("a container that is managed, on %s", (runtime) =
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line) as Line);
-    const good = "FROM insien/base\nCOPY greeting.txt /greeting.txt\nRUN echo it is built\n";
+    const good = "FROM insien-base\nCOPY greeting.txt /greeting.txt\nRUN echo it is built\n";
     const lines = await linesOf(await build(good, { command: "cat /greeting.txt" }));
     if (runtime === "bubblewrap") {
       expect(lines.at(-1)?.error).toMatchObject({ code: "capability_missing" });
