@@ -218,21 +218,6 @@ test("a file of more than 4 GiB has its numbers in 64 bits", async () => {
   expect(end.readBigUInt64LE(end64 + 48)).toBe(BigInt(total - (end.length - central)));
 }, 60_000);
 
-test.skipIf(!hasUnzip)(
-  "a zip of more than 65535 entries is as good",
-  async () => {
-    for (let index = 0; index < 66; index += 1) {
-      await mkdir(home.at(`in/${index}`));
-      execFileSync("sh", ["-c", "seq 1 1000 | xargs touch"], { cwd: home.at(`in/${index}`) });
-    }
-    await writeFile(home.at("in/zz"), "one more");
-    const zip = await exported("path=in", "a.zip");
-    expect(execFileSync("zipinfo", ["-t", zip]).toString()).toMatch(/^66067 files, 8 bytes/);
-    expect(execFileSync("unzip", ["-p", zip, "zz"]).toString()).toBe("one more");
-  },
-  60_000,
-);
-
 test("what is not there is told before anything else", async () => {
   const response = await get("path=missing");
   expect(response.statusCode).toBe(404);
