@@ -149,7 +149,12 @@ describe.for(present)("volumes on the $kind database", ({ prepare }) => {
       );
       expect(stored()).toHaveLength(2);
       const events = await database.events.list(id);
-      expect(events.filter(({ type }) => type === "volume.mounted")).toHaveLength(2);
+      const told = events.filter(({ type }) => type.startsWith("volume."));
+      expect(told.map(({ type, data }) => [type, data["volume"]])).toEqual([
+        ["volume.created", "data"],
+        ["volume.mounted", "data"],
+        ["volume.mounted", "shared"],
+      ]);
       await node.lifecycle.destroy(id);
       expect(stored()).toEqual([shared.id]);
       await node.volumes.delete(owner, "shared");
@@ -353,6 +358,22 @@ describe.for(present)("volumes on the $kind database", ({ prepare }) => {
       expect(stored()).toHaveLength(1);
       await node.storage.settle();
       expect(stored()).toEqual([]);
+    });
+
+    test("a mount that was noted and not carried out is carried out when asked again", async () => {
+      const { id: volumeId } = await newVolume({ name: "shared" });
+      const { id } = await newSandbox();
+      const noted = { sandboxId: id, volumeId, mountPath: "/shared", readOnly: false };
+      await database.volumes.mount(noted);
+      await node.lifecycle.stop(id);
+      const body = { volume: "shared", mount_path: "/shared" };
+      expect(await codeOf(node.mounts.mount(owner, id, { ...body, read_only: true }))).toBe(
+        "conflict",
+      );
+      expect(await node.mounts.mount(owner, id, body)).toMatchObject({ restarted: false });
+      expect((await machineOf(id))?.spec.volumes).toEqual([
+        { volumeId, target: "/shared", readOnly: false },
+      ]);
     });
 
     test("storage without a row is an orphan; a volume, another node's storage and one in use are none", async () => {

@@ -65,14 +65,7 @@ export class SandboxVolumes implements Belongings {
           : await this.#mountNetwork(row, name, mount);
       volumes.push({ volumeId, target: mount.mountPath, readOnly });
     }
-    const data = volumes.map(({ target, readOnly }, index) => ({
-      volume: entries[index]?.[0],
-      mount_path: target,
-      read_only: readOnly,
-    }));
-    await this.#parts.events.appendAll(
-      data.map((each) => ({ sandboxId: row.id, type: "volume.mounted", data: each })),
-    );
+    await this.#tell(row, entries);
     return { volumes };
   }
 
@@ -81,6 +74,16 @@ export class SandboxVolumes implements Belongings {
     if (!(await rows.release(row.id, new Date()))) return;
     for (const volume of await rows.removable(storage.nodeId, row.id))
       await storage.removeSoon(volume);
+  }
+
+  async #tell(row: SandboxRecord, entries: readonly [string, VolumeConfig][]): Promise<void> {
+    const events = entries.flatMap(([volume, { mount_path: path, type = "local", ...config }]) => {
+      const data = { volume, mount_path: mountPathOf(path), read_only: config.read_only ?? false };
+      const mounted = { sandboxId: row.id, type: "volume.mounted", data };
+      const created = { sandboxId: row.id, type: "volume.created", data: { volume } };
+      return type === "local" ? [created, mounted] : [mounted];
+    });
+    await this.#parts.events.appendAll(events);
   }
 
   async #mountNetwork(

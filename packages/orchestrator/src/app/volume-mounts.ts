@@ -65,7 +65,12 @@ export class VolumeMounts implements Mounts {
       }
       const readOnly = body.read_only ?? false;
       const added = { volume, mountPath: mountPathOf(path), readOnly };
-      assertFree(await rows.ofSandbox(id), added, id);
+      const mounts = await rows.ofSandbox(id);
+      const mounted = { type: "volume.mounted", mounted: added } as const;
+      // A crash may have come after the note and left the sandbox stopped: asked again, it is done.
+      if (sandbox.state === "stopped" && mounts.some((mount) => isSame(mount, added)))
+        return this.#carryOut(id, mounted);
+      assertFree(mounts, added, id);
       await this.#assertMayStart(sandbox);
       await storage.ensure(volume);
       // Noted before it is done: from here on the volume cannot be deleted.
@@ -76,7 +81,7 @@ export class VolumeMounts implements Mounts {
         readOnly,
       });
       const undo = () => rows.unmount(id, volume.id);
-      return this.#carryOut(id, { type: "volume.mounted", mounted: added, undo });
+      return this.#carryOut(id, { ...mounted, undo });
     });
   }
 
@@ -189,6 +194,11 @@ function assertFree(
     throw new InsienError("conflict", message);
   }
 }
+
+const isSame = (one: MountedVolume, other: MountedVolume): boolean =>
+  one.volume.id === other.volume.id &&
+  one.mountPath === other.mountPath &&
+  one.readOnly === other.readOnly;
 
 const asPart = ({ volume, mountPath, readOnly }: MountedVolume) => ({
   volumeId: volume.id,
