@@ -98,7 +98,7 @@ describe.for(DATABASES.filter(({ present }) => present))("leases on $kind", ({ p
       await using _duty = dutyOf(newId(), "one", async () => {
         atOnce += 1;
         most = Math.max(most, atOnce);
-        await new Promise((resolve) => setTimeout(resolve, 70));
+        await new Promise((resolve) => setTimeout(resolve, 70)); // slow: longer than the interval
         atOnce -= 1;
         rounds += 1;
       });
