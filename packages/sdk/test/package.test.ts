@@ -20,10 +20,27 @@ const PROGRAM = `
   console.log(error instanceof SandboxConnectionError, error.code);
 `;
 const TYPED = `
-  import { Sandbox, SandboxError, type CommandResult } from "@insien/sandbox";
+  import {
+    Sandbox,
+    SandboxClient,
+    SandboxError,
+    verifyWebhook,
+    type CommandResult,
+    type CreateSandboxRequest,
+    type WebhookEvent,
+  } from "@insien/sandbox";
   const sandbox: Sandbox = new Sandbox({ apiKey: process.env["KEY"] });
   export const result: CommandResult = await sandbox.runCommand("true");
   for await (const text of (await sandbox.commands.start("x")).stdout) text satisfies string;
+  await using client = new SandboxClient("http://localhost:3000", { timeoutMs: 1000 });
+  const request: CreateSandboxRequest = { image: "a", ports: [{ internal: 80 }] };
+  const { id, main } = await client.createSandbox(request);
+  main?.changedAt satisfies Date | undefined;
+  for await (const line of client.streamCommand(id, "x")) line satisfies string;
+  for await (const { line } of client.streamCommand(id, "x", { labelled: true })) {
+    line satisfies string;
+  }
+  export const event: WebhookEvent = await verifyWebhook("{}", new Headers(), "whsec_AAAA");
   export const isOurs = (error: unknown): boolean => error instanceof SandboxError;
 `;
 
@@ -77,7 +94,7 @@ describe("the package as it is published", () => {
   });
 
   test.each([
-    ["Node", ["--module", "nodenext", "--lib", "es2023", "--types", "node"]],
+    ["Node", ["--module", "nodenext", "--lib", "es2023,esnext.disposable", "--types", "node"]],
     ["a bundler", ["--module", "esnext", "--moduleResolution", "bundler", "--types", "node"]],
   ])("its types hold in a strict project for %s", async (_name, settings) => {
     const flags = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2023"];
