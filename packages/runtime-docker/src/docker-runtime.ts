@@ -46,6 +46,8 @@ export interface DockerRuntimeOptions {
   allowSudo?: boolean;
   /** Where the networks of machines with `internet` come from, a /28 each. */
   subnetRange?: string;
+  /** Of a machine's image, before its files are kept as one layer when it gets other volumes. */
+  imageLayers?: number;
   /** Holds `base/Dockerfile` and `netguard/Dockerfile`. */
   imagesDirectory?: string;
 }
@@ -126,9 +128,9 @@ class DockerRuntime implements Runtime {
   ): Promise<{ restarted: boolean }> {
     const machine = await this.inspect(machineId, options);
     if (machine !== undefined) this.#remounting.set(machineId, machine);
-    const { ownerId } = this.#options;
+    const { ownerId, imageLayers = LIMITS.machineImageLayers.value } = this.#options;
     const containers = this.#containers;
-    const parts = { engine: this.#engine, ownerId, containers, shelf: this.#shelf };
+    const parts = { engine: this.#engine, ownerId, containers, shelf: this.#shelf, imageLayers };
     try {
       return await remount(parts, { machineId, mounts }, options);
     } finally {

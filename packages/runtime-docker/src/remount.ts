@@ -4,7 +4,7 @@
  * as it was. Whoever dies midway leaves a container that is complete, under one of the names of
  * machine-labels.ts; what is left besides is found by its name.
  */
-import { LIMITS, type MachineId } from "@insien/protocol";
+import type { MachineId } from "@insien/protocol";
 import type { CallOptions, VolumeMount } from "@insien/runtime";
 import type Docker from "dockerode";
 import { jsonLines, type Engine } from "./engine.ts";
@@ -25,6 +25,8 @@ interface Parts {
   ownerId: string;
   containers: MachineContainers;
   shelf: VolumeShelf;
+  /** Of an image, before they are made one. */
+  imageLayers: number;
 }
 
 export interface Remounting {
@@ -105,10 +107,7 @@ async function restore(
 }
 
 /** What an earlier remount that was cut short left besides the machine. */
-async function clearAway(
-  { containers }: Pick<Parts, "containers">,
-  machineId: MachineId,
-): Promise<void> {
+async function clearAway({ engine, containers }: Parts, machineId: MachineId): Promise<void> {
   const machine = await containers.find(machineId);
   for (const nameOf of [nextName, formerName]) {
     const info = await containers.named(nameOf(machineId));
@@ -116,18 +115,22 @@ async function clearAway(
     await containers.removeContainer(info.Id);
     await containers.removeImages(info.Image);
   }
+  // One that no container was made from yet.
+  const label = [`${LABELS.machine}=${machineId}`];
+  const images = await engine.docker.listImages({ filters: JSON.stringify({ label }) });
+  for (const { Id } of images) if (Id !== machine?.Image) await containers.removeImages(Id);
 }
 
 /** The container's files as an image of this machine alone; gives its id. */
 async function keepFiles(parts: Parts, old: Docker.ContainerInspectInfo): Promise<string> {
-  const { engine, ownerId } = parts;
+  const { engine, ownerId, imageLayers } = parts;
   const image = await engine.docker.getImage(old.Image).inspect();
   const changes = [
     `LABEL ${LABELS.image}=${imageKind.kept} ${LABELS.owner}=${ownerId}`,
     `LABEL ${LABELS.machine}=${old.Config.Labels[LABELS.machine] ?? ""}`,
   ].join("\n");
   const container = engine.docker.getContainer(old.Id);
-  if ((image.RootFS.Layers?.length ?? 0) < LIMITS.machineImageLayers.value) {
+  if ((image.RootFS.Layers?.length ?? 0) < imageLayers) {
     const { Id } = (await container.commit({ changes, pause: false })) as { Id: string };
     return Id;
   }
