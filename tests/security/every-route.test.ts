@@ -55,6 +55,8 @@ const BODIES: [end: string, body: object][] = [
   ["/exec", { cmd: "true" }],
   ["/volumes", { volume: "x1x1x1", mount_path: "/x" }],
   ["/timeout", { ttl_seconds: 60 }],
+  ["/ports", { internal: 8080 }],
+  ["/ports/{port}", { public: true }],
   ["/environment", { environment: { A: "1" } }],
   ["/entrypoint", { command: "true" }],
 ];

@@ -34,6 +34,19 @@ test("nothing needs to be set", async () => {
   expect(config.limits).toEqual({ cpu: 1, memoryBytes: 512 * 1024 ** 2, pids: 256 });
 });
 
+test("ports of sandboxes are under the public host's name, where it has one", async () => {
+  expect((await load()).domain).toBe("localhost");
+  const of = async (url: string) => (await load({ INSIEN_PUBLIC_URL: url })).domain;
+  expect(await of("https://insien.example:8443")).toBe("insien.example");
+  expect(await of("http://10.0.0.5:3000")).toBe("localhost");
+  expect(await of("http://[::1]:3000")).toBe("localhost");
+  expect((await load({ INSIEN_DOMAIN: "Box.Example" })).domain).toBe("box.example");
+  expect(await complaint({ INSIEN_DOMAIN: "10.0.0.5" })).toContain("must be a domain such as");
+  expect((await load()).externalPorts).toEqual({ first: 1024, last: 65_535 });
+  expect((await load({ INSIEN_EXTERNAL_PORTS: "none" })).externalPorts).toBeUndefined();
+  expect(await complaint({ INSIEN_EXTERNAL_PORTS: "9-3" })).toContain("must be a range such as");
+});
+
 test("it cannot be changed afterwards", async () => {
   const config = await load();
   expect(Object.isFrozen(config) && Object.isFrozen(config.limits)).toBe(true);

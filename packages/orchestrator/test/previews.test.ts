@@ -43,9 +43,10 @@ const codeOf = ({ text }: { text: string }): string =>
   (JSON.parse(text) as { error: { code: string } }).error.code;
 
 /** What comes back on a connection on which these bytes were sent. */
-async function raw(bytes: string): Promise<string> {
+async function raw(bytes: string, options: { staysOpen?: true } = {}): Promise<string> {
   const socket = connect(Number(new URL(door.url).port), "127.0.0.1");
-  socket.end(bytes, "latin1");
+  socket.write(bytes, "latin1");
+  if (options.staysOpen !== true) socket.end();
   let text = "";
   for await (const chunk of socket.setEncoding("latin1")) text += String(chunk);
   return text;
@@ -95,6 +96,37 @@ describe("a program", () => {
     expect((await ask()).text).toBe("ok");
     say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes");
     expect((await ask()).text).toBe("yes");
+  });
+
+  test("that closes a kept connection under a request is asked again, where that does no harm", async () => {
+    let asked = 0;
+    door.agent.onConnect = (socket) => {
+      let isUsed = false;
+      socket.on("data", () => {
+        asked += 1;
+        if (isUsed) socket.destroy();
+        else socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        isUsed = true;
+      });
+    };
+    expect((await ask()).text).toBe("ok");
+    expect((await ask()).text).toBe("ok");
+    expect([asked, door.agent.taken.length]).toEqual([3, 2]);
+    expect((await ask({ method: "POST", body: "x" })).text).toBe("ok");
+    expect(door.agent.taken).toHaveLength(3);
+  });
+
+  test("says itself whether it wants a body that is announced", async () => {
+    const head = `POST / HTTP/1.1\r\nHost: ${host}\r\nX-API-Key: ${OWNER_KEY}\r\n`;
+    const announced = `${head}Expect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n`;
+    door.agent.onConnect = (socket) => {
+      socket.once("data", () => socket.end("HTTP/1.1 417 Expectation Failed\r\n\r\n"));
+    };
+    expect(await raw(announced, { staysOpen: true })).toMatch(/^HTTP\/1\.1 417 /);
+    serve((request, response) => request.pipe(response));
+    expect(await raw(`${announced}hello`, { staysOpen: true })).toMatch(
+      /^HTTP\/1\.1 100 .*HTTP\/1\.1 200 .*hello/s,
+    );
   });
 
   test("that breaks off is seen to break off", async () => {

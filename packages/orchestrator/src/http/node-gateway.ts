@@ -118,12 +118,22 @@ export class NodeGateway implements Disposable {
     };
   }
 
-  /** A request to another node about a sandbox of its; the caller sends the body and listens. */
+  /**
+   * A request to another node about a sandbox of its; the caller sends the body and listens. What goes
+   * wrong on the way is told as an error of the table, the first one of the request's error events.
+   */
   open(place: LivePlace, sandboxId: SandboxId, options: RequestOptions): ClientRequest {
     const toNode = this.#requests.open(new URL(place.url), options);
-    toNode.once("error", () => this.#nodes.forget(place.nodeId));
-    toNode.prependOnceListener("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") toNode.emit("error", nodeSilent(sandboxId, place.nodeId));
+    let isConnected = false;
+    toNode.once("socket", (socket) => {
+      isConnected = !socket.connecting;
+      socket.once("connect", () => (isConnected = true));
+    });
+    toNode.prependOnceListener("error", (cause) => {
+      const error = isConnected
+        ? broken(place, sandboxId, cause)
+        : this.#unreached(place, sandboxId, cause);
+      toNode.emit("error", error);
     });
     return toNode;
   }

@@ -44,7 +44,8 @@ export class ExternalPorts implements ExternalDoor, AsyncDisposable {
       socket.once("close", () => sockets.delete(socket));
     });
     await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
+      // Later ones, such as too many open files, concern single connections.
+      server.on("error", reject);
       server.listen(port.external, this.#options.host, resolve);
     });
     this.#listening.set(port.external, { port, server, sockets });

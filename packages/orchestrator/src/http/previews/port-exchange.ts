@@ -44,6 +44,7 @@ export async function exchange(
   }, options.answerMs);
   if (hasBody(request.headers)) request.on("data", () => silence.refresh()).pause();
   try {
+    if (response.destroyed) throw VISITOR_LEFT;
     const answer = await answerOf(request, response, onward, signal);
     clearTimeout(silence);
     await sendBack(request, response, answer, onward.headersOf(answer));

@@ -75,9 +75,7 @@ export class Previews {
       const asked = readPreviewRequest(request, this.#options.names, external);
       const visit = await this.#admit(asked, request, response);
       if (visit !== undefined) {
-        const onward = await this.#ways.plain(visit);
-        using _entered = onward.entered;
-        await this.#exchange(visit, response, onward);
+        await hidden(visit, this.#exchange(visit, response));
       }
     } catch (error) {
       this.#refuse(request, response, error);
@@ -98,7 +96,7 @@ export class Previews {
     try {
       const asked = readPreviewRequest(request, this.#options.names, external);
       const visit = await this.#admit(asked, request, undefined);
-      if (visit !== undefined) await this.#join(upgrading, visit);
+      if (visit !== undefined) await hidden(visit, this.#join(upgrading, visit));
     } catch (error) {
       if (socket.writable) this.#refuse(request, responseTo(upgrading), error);
       else socket.destroy();
@@ -115,37 +113,24 @@ export class Previews {
     await Promise.all(done);
   }
 
-  async #exchange(
-    visit: Visit,
-    response: ServerResponse,
-    onward: Awaited<ReturnType<PreviewWays["plain"]>>,
-  ): Promise<void> {
-    try {
-      await exchange(visit.request, response, onward, {
-        answerMs: this.#options.limits.portAnswerMs,
-      });
-    } catch (error) {
-      const isUnseen = visit.admitted.by === "unverified" && !response.headersSent;
-      // Who was not let in here learns nothing of the node that might have.
-      throw isUnseen ? closedDoor() : error;
-    }
+  async #exchange(visit: Visit, response: ServerResponse): Promise<void> {
+    const onward = await this.#ways.plain(visit);
+    using _entered = onward.entered;
+    await exchange(visit.request, response, onward, {
+      answerMs: this.#options.limits.portAnswerMs,
+    });
   }
 
   async #join(upgrading: Upgrading, visit: Visit): Promise<void> {
     const onward = await this.#ways.webSocket(visit);
-    const splice = await joinUpgrade(upgrading, onward, this.#options.limits).catch(
-      (error: unknown) => {
-        onward.entered[Symbol.dispose]();
-        throw visit.admitted.by === "unverified" ? closedDoor() : error;
-      },
-    );
-    if (splice === undefined) {
-      onward.entered[Symbol.dispose]();
-      return;
-    }
+    using resources = new DisposableStack();
+    resources.use(onward.entered);
+    const splice = await joinUpgrade(upgrading, onward, this.#options.limits);
+    if (splice === undefined) return;
+    const held = resources.move();
     this.#splices.add(splice);
     void splice.done.then(() => {
-      onward.entered[Symbol.dispose]();
+      held.dispose();
       this.#splices.delete(splice);
     });
   }
@@ -256,6 +241,15 @@ const closedDoor = (): InsienError =>
     "port_link_invalid",
     "There is nothing at this address, or it is not open to you",
   );
+
+/** Who was not let in here learns nothing of the node that might have done so. */
+async function hidden(visit: Visit, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    throw visit.admitted.by === "unverified" ? closedDoor() : error;
+  }
+}
 
 function redirect(response: ServerResponse | undefined, status: number, location: string): void {
   if (response === undefined) {
