@@ -159,8 +159,8 @@ async function atOnce<Item>(
 /** The Engine's statistics, of either version of control groups, in our words. */
 export function usageOf(stats: Docker.ContainerStats, outOfMemoryKills: number): MachineUsage {
   const { cpu_stats: cpu, memory_stats: memory, pids_stats: pids, blkio_stats: io } = stats;
-  const memoryCounters = (memory.stats ?? {}) as unknown as Record<string, number>;
-  const inactive = memoryCounters["total_inactive_file"] ?? memoryCounters["inactive_file"] ?? 0;
+  const counters = new Map<string, number>(Object.entries(memory.stats ?? {}));
+  const inactive = counters.get("total_inactive_file") ?? counters.get("inactive_file") ?? 0;
   const transferred = (operation: string): number =>
     (io?.io_service_bytes_recursive ?? [])
       .filter(({ op }) => op.toLowerCase() === operation)
