@@ -64,6 +64,19 @@ describe.for(present)("quotas on the $kind database", ({ kind, prepare }) => {
     expect(node.runtime.host.machines.size).toBe(10);
   });
 
+  test("the last place is one's, each time that several ask for it together", async () => {
+    const [node] = await start();
+    for (let round = 0; round < 15; round += 1) {
+      ownerId = newId();
+      await node.quotas.set(ADMIN, ownerId, { sandboxes: 1 });
+      const asked = Array.from({ length: 4 }, (_, index) =>
+        create(nodes[index % nodes.length] ?? node),
+      );
+      const outcomes = await Promise.allSettled(asked);
+      expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    }
+  });
+
   test("cores and memory count until a sandbox is stopped, and again when it starts", async () => {
     const [node] = await start();
     await node.quotas.set(ADMIN, ownerId, { cpu: 2, memory: 3 * GiB });
