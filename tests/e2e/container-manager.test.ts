@@ -238,6 +238,30 @@ describe.each(presentRuntimes)("a container that is managed, on %s", (runtime) =
     expect(failed?.error?.details?.output).toContain("before");
   });
 
+  test("`timeout` is how long it lives, and may not contradict `ttl_seconds`", async () => {
+    await using sandbox = await made({ resources: { timeout: 600 } });
+    const { createdAt, expiresAt } = await sandbox.info();
+    const livesMs = (expiresAt?.getTime() ?? 0) - createdAt.getTime();
+    expect(Math.abs(livesMs - 600_000)).toBeLessThan(5_000);
+    const answer = await create({ resources: { timeout: 600 }, ttl_seconds: 60 });
+    const { error } = (await answer.json()) as { error: { message: string } };
+    expect(error.message).toContain("resources.timeout: differs from ttl_seconds");
+  });
+
+  test("with read_only nothing but the home and /tmp can be written", async () => {
+    const creation = made({ readOnly: true });
+    const code = await failure(creation);
+    if (code === "capability_missing") return;
+    await using sandbox = await creation;
+    const own = await sandbox.commands.run("touch ~/new /tmp/new && echo written");
+    expect(own.stdout).toBe("written\n");
+    const others = await sandbox.commands.run(
+      "for place in / /var /usr/local /etc; do touch $place/new && echo $place; done",
+      runtime === "docker" ? { user: "root" } : {},
+    );
+    expect([others.stdout, others.stderr]).toEqual(["", expect.stringContaining("Read-only")]);
+  });
+
   test("what a runtime cannot do is refused with the reason, and nothing is left", async () => {
     const answer = await create({ resources: { gpu: "all" } });
     const { error } = (await answer.json()) as { error: { code: string; message: string } };
