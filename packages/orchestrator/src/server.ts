@@ -226,6 +226,7 @@ export class Server implements AsyncDisposable {
       queue: database.webhookQueue,
       allowPrivate: config.webhookAllowPrivate,
       log,
+      onAttempt: (attempt) => this.#parts.metrics.attempted(attempt),
     });
     this.#webhooks.start();
     void this.#fillPool();

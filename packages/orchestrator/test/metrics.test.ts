@@ -76,6 +76,25 @@ describe("GET /metrics", () => {
     expect(familyOf(families, "insien_http_request_duration_seconds").type).toBe("histogram");
   });
 
+  test("counts creates and webhooks by what became of them", async () => {
+    await using http = await startHttpFixture();
+    const { metrics } = http.application;
+    metrics.created({ isWarm: true, isMade: true, seconds: 0.02 });
+    metrics.created({ isWarm: false, isMade: false, seconds: 9 });
+    metrics.attempted({ isAccepted: false, seconds: 0.3 });
+    const families = parseExposition(String((await http.send("GET", "/metrics")).body["text"]));
+    const valuesOf = (name: string) =>
+      familyOf(families, name).samples.map(({ labels, value }) => ({ ...labels, value }));
+    expect(valuesOf("insien_sandbox_creates_total")).toEqual([
+      { kind: "warm", outcome: "made", value: 1 },
+      { kind: "cold", outcome: "failed", value: 1 },
+    ]);
+    expect(valuesOf("insien_webhook_attempts_total")).toEqual([{ outcome: "refused", value: 1 }]);
+    // A failure's duration says nothing of how long a create takes.
+    const durations = familyOf(families, "insien_sandbox_create_duration_seconds").samples;
+    expect(durations.filter(({ labels }) => labels["kind"] === "cold")).toEqual([]);
+  });
+
   test("is for administrators, by either header", async () => {
     await using http = await startHttpFixture();
     const bearer = { authorization: `Bearer ${OWNER_KEY}` };

@@ -26,6 +26,15 @@ export class ServerMetrics implements Metrics {
     "From a create's beginning to a sandbox that runs.",
     CREATE_SECONDS,
   );
+  readonly webhooks = new Counter(
+    "insien_webhook_attempts_total",
+    "Attempts to deliver an event, accepted or refused by who asked for it.",
+  );
+  readonly webhookSeconds = new Histogram(
+    "insien_webhook_attempt_duration_seconds",
+    "From an attempt's beginning to its answer.",
+    REQUEST_SECONDS,
+  );
   readonly rounds = new Histogram(
     "insien_monitor_round_duration_seconds",
     "Rounds of the monitor inside this process.",
@@ -54,6 +63,11 @@ export class ServerMetrics implements Metrics {
     if (create.isMade) this.createSeconds.observe({ kind }, create.seconds);
   }
 
+  attempted(attempt: { isAccepted: boolean; seconds: number }): void {
+    this.webhooks.add({ outcome: attempt.isAccepted ? "accepted" : "refused" });
+    this.webhookSeconds.observe({}, attempt.seconds);
+  }
+
   async read(principal: Principal): Promise<{ contentType: string; text: string }> {
     if (!principal.admin)
       throw new InsienError("forbidden", "Only an administrator's key may read the metrics");
@@ -62,6 +76,8 @@ export class ServerMetrics implements Metrics {
       this.requestSeconds,
       this.creates,
       this.createSeconds,
+      this.webhooks,
+      this.webhookSeconds,
       this.rounds,
       this.cleaned,
     ].map((each) => each.family);

@@ -51,6 +51,9 @@ export async function serve(parts: ProcessParts, runtimeReason: string): Promise
   await using _monitor =
     config.monitor.place === "inside" ? startMonitor(parts, metrics) : undefined;
   await using _worker = config.worker.place === "inside" ? startWorker(parts, cleanup) : undefined;
+  const isApart = [config.monitor.place, config.worker.place].includes("apart");
+  if (isApart && database.kind === "embedded")
+    log.warn("apart needs DATABASE_URL: on the embedded database nobody else can do that work");
   const { notes } = await runtime.capabilities();
   process.stdout.write(
     banner({

@@ -17,6 +17,8 @@ export interface WebhookDelivererParts {
   /** Also to addresses of this host and its networks. */
   allowPrivate: boolean;
   log: Logger;
+  /** For the metrics: how an attempt ended. */
+  onAttempt?: (attempt: { isAccepted: boolean; seconds: number }) => void;
   /** Shorter pauses, for tests. */
   timings?: Partial<DelivererTimings>;
 }
@@ -110,7 +112,10 @@ export class WebhookDeliverer implements AsyncDisposable {
   async #attempt(delivery: ClaimedDelivery): Promise<void> {
     const { queue, log } = this.#parts;
     try {
+      const startedAt = performance.now();
       const { status, error } = await this.#send(delivery);
+      const seconds = (performance.now() - startedAt) / 1000;
+      this.#parts.onAttempt?.({ isAccepted: error === undefined, seconds });
       const interrupted = this.#stop.signal.aborted;
       const retryMs = interrupted ? 0 : this.#retryMs(delivery.attempts);
       await queue.settle(delivery, { status, error, retryMs });
