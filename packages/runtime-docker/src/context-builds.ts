@@ -17,7 +17,7 @@ import { mustBeHarmlessTrigger, parseDockerfile, planBuild, type BuildPlan } fro
 import { isEngineError, untilAborted, type Engine } from "./engine.ts";
 import { BASE_IMAGE, type ImageBuilder } from "./image-builder.ts";
 import type { ImageStore, StoredImage } from "./image-store.ts";
-import { imageKind, LABELS } from "./machine-labels.ts";
+import { imageKind, LABELS, reservedLabel } from "./machine-labels.ts";
 import type { NetworkGuard } from "./network-guard.ts";
 import { tarArchive } from "./tar-archive.ts";
 
@@ -194,8 +194,7 @@ export class ContextBuilds implements ImageBuilds {
 
   /** Labels say what is ours: a Dockerfile may not hand out such. */
   async #mustKeepLabels(reference: string, { labels }: StoredImage): Promise<void> {
-    const own = new Set<string>([LABELS.owner, LABELS.image, LABELS.context]);
-    const foreign = Object.keys(labels).find((key) => key.startsWith("insien.") && !own.has(key));
+    const foreign = reservedLabel(labels);
     if (foreign === undefined) return;
     await this.#parts.engine.docker.getImage(reference).remove();
     const message = `labels that begin with "insien." are reserved, and the image has ${foreign}`;

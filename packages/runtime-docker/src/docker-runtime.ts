@@ -30,6 +30,7 @@ import { BASE_IMAGE, ImageBuilder } from "./image-builder.ts";
 import { ImageStore } from "./image-store.ts";
 import { MachineContainers } from "./machine-containers.ts";
 import { MachineHomes } from "./machine-home.ts";
+import { reservedLabel } from "./machine-labels.ts";
 import { exitReasonOf, machineOf } from "./machine-view.ts";
 import { NetworkGuard } from "./network-guard.ts";
 import { remount } from "./remount.ts";
@@ -188,6 +189,11 @@ class DockerRuntime implements Runtime {
     const reference = image === BASE_IMAGE ? await this.#builder.base(options) : image;
     const found = await this.#images.find(reference);
     const stored = found ?? (await this.#images.pull(reference, options));
+    const reserved = reservedLabel(stored.labels);
+    if (reserved !== undefined) {
+      const message = `the image ${reference} has the label ${reserved}; labels that begin with "insien." are reserved`;
+      throw new InsienError("image_unavailable", message);
+    }
     const user = template.user ?? stored.user;
     return {
       ...template,

@@ -56,6 +56,15 @@ export const containerNames = (machineId: MachineId): string[] =>
   [containerName, stoppedName, nextName, formerName].map((nameOf) => nameOf(machineId));
 export const networkName = (machineId: MachineId): string => `insien-${machineId}`;
 
+/**
+ * A label of an image that its containers would inherit and that speaks for us; one that a build here
+ * put on it does not count.
+ */
+export function reservedLabel(labels: Labels): string | undefined {
+  const own = new Set<string>([LABELS.owner, LABELS.image, LABELS.context]);
+  return Object.keys(labels).find((key) => key.startsWith("insien.") && !own.has(key));
+}
+
 export function labelsOf(
   spec: MachineSpec,
   ownerId: string,

@@ -29,7 +29,7 @@ export async function importDirectory(
   const tar = spawn("tar", ["--create", "--numeric-owner", "--directory", directory, "."]);
   const repo = `${PREFIX}/${name}`;
   // The Engine takes no empty list of changes.
-  const options = { repo, tag: "1", changes: changes.join("\n") || "LABEL insien.test=yes" };
+  const options = { repo, tag: "1", changes: changes.join("\n") || "LABEL made-by=test" };
   await drain(await docker.importImage(tar.stdout, options));
   return `${repo}:1`;
 }

@@ -62,6 +62,19 @@ describe.skipIf(!dockerAnswers)("any image becomes a machine", () => {
   });
 });
 
+describe.skipIf(!dockerAnswers)("an image with a label of ours", () => {
+  test("is refused: its machines would inherit it", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "insien-test-label-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const image = await importDirectory(directory, "label", ["LABEL insien.helper=yes"]);
+    onTestFinished(() => removeImage(image));
+    await expect(openBench(image)).rejects.toMatchObject({
+      code: "image_unavailable",
+      message: expect.stringContaining("insien.helper"),
+    });
+  });
+});
+
 describe.skipIf(!dockerAnswers || !hasRegistry)("pulling", () => {
   test("an absent image is pulled with its progress told", async () => {
     await using registry = await startRegistry();

@@ -124,6 +124,21 @@ describe.skipIf(!dockerAnswers)("other volumes for a machine", { timeout: 180_00
     expect((await bench.runtime.inspect(machine.id))?.state).toBe("stopped");
   });
 
+  test("a read-only root stays so, and its home keeps its files", async () => {
+    const bench = await openBench();
+    const machine = await bench.machine({ readOnlyRoot: true });
+    expect((await machine.shell("echo mine > $HOME/file")).exitCode).toBe(0);
+    const mount = await newMount(bench);
+    await bench.runtime.volumes?.remount(machine.id, [mount]);
+    await machine.line.hello();
+    expect((await machine.shell("cat $HOME/file; echo > /data/file")).stdout).toBe("mine\n");
+    expect((await machine.shell("touch /etc/new")).exitCode).not.toBe(0);
+    expect((await bench.runtime.meter?.diskSizes([machine.id]))?.get(machine.id)).toBeLessThan(1e8);
+    await bench.runtime.destroy(machine.id);
+    const left = (await leftovers(bench.ownerId)).filter((line) => line.includes(machine.id));
+    expect(left).toEqual([]);
+  });
+
   test("layers become one before there are too many", async () => {
     const bench = await openBench({ imageLayers: 4 });
     const copies = Array.from({ length: 3 }, (_, index) => `COPY file /files/${index}\n`);
