@@ -15,7 +15,7 @@ export type {
 } from "./webhook-queue.ts";
 export type { WebhookChanges, WebhookRecord, WebhookRows } from "./webhooks.ts";
 export type { SandboxChanges, SandboxRecord, SandboxRows } from "./sandboxes.ts";
-export type { MountRecord, MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";
+export type { MountedVolume, VolumeRecord, VolumeRows } from "./volumes.ts";
 export {
   isMeasured,
   type MeteredSandbox,
