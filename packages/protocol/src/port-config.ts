@@ -72,7 +72,7 @@ export const portLinkBody = z.strictObject({
 export const portLink = z.object({ url: z.string(), path_url: z.string(), expires_at: z.string() });
 export type PortLink = z.infer<typeof portLink>;
 
-/** Query parameter of a signed link; a cookie takes its place after the first request. */
+/** Query parameter of a signed link; for browsers a cookie, or under a path the path itself, takes its place. */
 export const PORT_TOKEN_PARAMETER = "insien_token";
 export const PORT_TOKEN_COOKIE = "insien_port";
 /** The header for programs that hold a link's token. */

@@ -1,11 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
-import { type SandboxId, asSandboxId } from "@insien/protocol";
-
-/** What a link opens. */
-export interface LinkedPort {
-  sandboxId: SandboxId;
-  port: number;
-}
+import type { SandboxId } from "@insien/protocol";
 
 /** The sandbox that a link was made for; the instant tells it from a later one with the same id. */
 export interface LinkedSandbox {
@@ -51,11 +45,4 @@ export class PortLinks {
     const said = `${sandbox.id}.${sandbox.createdAt.getTime()}.${port}.${expirySeconds}`;
     return createHmac("sha256", this.#key).update(said).digest();
   }
-}
-
-/** What a token claims to open, for those who cannot verify it. */
-export function claimOf(token: string): LinkedPort | undefined {
-  const [, id = "", port] = TOKEN.exec(token) ?? [];
-  const sandboxId = asSandboxId(id);
-  return sandboxId === undefined ? undefined : { sandboxId, port: Number(port) };
 }

@@ -97,13 +97,13 @@ function explainTaken(error: unknown, ports: readonly SandboxPortRecord[]): unkn
   return error;
 }
 
-export const subdomainTaken = (subdomain: string, cause?: unknown): InsienError =>
+const subdomainTaken = (subdomain: string, cause?: unknown): InsienError =>
   new InsienError("conflict", `The subdomain ${subdomain} is taken`, {
     details: { subdomain },
     cause,
   });
 
-export const externalPortTaken = (external: number, cause?: unknown): InsienError =>
+const externalPortTaken = (external: number, cause?: unknown): InsienError =>
   new InsienError("conflict", `The external port ${external} of this host is taken`, {
     details: { external },
     cause,
