@@ -10,7 +10,7 @@ import { createBubblewrapRuntime } from "../src/index.ts";
 
 const LOOK = `echo uid $(id -u); cd /proc/1/fd; echo *; readlink *; cd
 cat /proc/self/limits; mkdir shut
-touch shut/file; chmod 0 shut; /insien/kit/node -p '"node " + "runs"'; echo looked; exec sleep 1000`;
+echo kept > /data/file; touch shut/file; chmod 0 shut; /insien/kit/node -p '"node " + "runs"'; echo looked; exec sleep 1000`;
 
 const directory = process.argv[2] ?? "";
 const lineDirectory = join(directory, "line");
@@ -31,6 +31,7 @@ await using runtime = createBubblewrapRuntime({
 const { limits, networks, notes } = await runtime.capabilities();
 const machineId = newMachineId();
 const network = networks.includes("internet") ? "internet" : "none";
+await runtime.volumes?.create({ volumeId: "shelf", driver: "local" });
 await runtime.create({
   machineId,
   template: await runtime.prepare({ name: "base", image: "ignored" }),
@@ -38,6 +39,7 @@ await runtime.create({
   network,
   lineDirectory,
   labels: {},
+  volumes: [{ volumeId: "shelf", target: "/data", readOnly: false }],
 });
 const logPath = join(directory, "data", "machines", machineId, "log");
 const log = await waitFor(async () => {
@@ -48,8 +50,13 @@ const status = await readFile(
   join(directory, "data", "machines", machineId, "machine.json"),
   "utf8",
 );
+const usage = (await runtime.meter?.measure([machineId]))?.get(machineId);
+const diskBytes = (await runtime.meter?.diskSizes([machineId]))?.get(machineId);
 await runtime.stop(machineId, { graceMs: 0 });
 await runtime.start(machineId);
 const state = (await runtime.inspect(machineId))?.state;
 const destroyed = await runtime.destroy(machineId);
-process.stdout.write(JSON.stringify({ limits, notes, log, status, state, destroyed }));
+const kept = await readFile(join(directory, "data", "volumes", "shelf", "files", "file"), "utf8");
+const volumeDestroyed = await runtime.volumes?.destroy("shelf");
+const seen = { limits, notes, log, status, state, destroyed, usage, diskBytes, kept };
+process.stdout.write(JSON.stringify({ ...seen, volumeDestroyed }));

@@ -23,6 +23,10 @@ interface Seen {
   log: string;
   state: string;
   destroyed: boolean;
+  usage: { cpuSeconds: number; memoryBytes: number; memoryLimitBytes: number; pids: number };
+  diskBytes: number;
+  kept: string;
+  volumeDestroyed: boolean;
 }
 
 /** Runs the fixture as nobody, with a directory of the host open in descriptor 40. */
@@ -72,6 +76,13 @@ test.skipIf(!mustHave(isRoot, "root, to become an ordinary user; all other tests
     expect(seen.log).toContain("uid 1000");
     expect(seen.log).toContain("node runs");
     expect(seen).toMatchObject({ state: "running", destroyed: true });
+    expect(seen).toMatchObject({ kept: "kept\n", volumeDestroyed: true });
+    expect(seen.usage.cpuSeconds).toBeGreaterThan(0);
+    expect(seen.usage.memoryBytes).toBeGreaterThan(100_000);
+    expect(seen.usage.memoryLimitBytes).toBe(256 * 1024 * 1024);
+    expect(seen.usage.pids).toBeGreaterThanOrEqual(1);
+    expect(seen.usage.pids).toBeLessThan(50);
+    expect(seen.diskBytes).toBeGreaterThan(0);
     expect(seen.limits.memory).toMatch(/^(rlimit|cgroup)/);
     if (seen.limits.memory === "rlimit") {
       expect(seen.limits.cpu).toBeUndefined();
