@@ -25,7 +25,7 @@ export interface AgentParts {
   children: Children;
   sandbox: SandboxState;
   machineId: string;
-  /** Something happened: a command, a terminal. */
+  /** Something happened: a command, a terminal, an answer. */
   onActivity: () => void;
 }
 
@@ -83,7 +83,7 @@ export function makeAgent({ libc, children, sandbox, machineId, onActivity }: Ag
     stdin: processes.stdinFrame,
     terminalInput: terminal.inputFrame,
   });
-  const rpc = new RpcServer(dispatcher, libc.write);
+  const rpc = new RpcServer(dispatcher, libc.write, onActivity);
   const endAll = makeShutdown(libc, () =>
     [...table.running(), ...terminals.list()].map(({ pid }) => pid),
   );

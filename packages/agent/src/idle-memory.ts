@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import type { Server } from "node:http";
+import type { Duplex } from "node:stream";
 import type { Libc } from "./native/libc.ts";
 
 /** Long enough that a busy sandbox never pays for tidying between two commands. */
@@ -10,11 +12,12 @@ const IDLE_MS = 1000;
  * program text of the start, which the kernel keeps for all agents and maps again when needed.
  */
 export class IdleMemory {
-  readonly #libc: Libc;
+  readonly #libc: Pick<Libc, "trimHeap" | "letGo">;
   readonly #collect = globalThis.gc;
+  readonly #connections = new Set<Duplex>();
   #timer: NodeJS.Timeout;
 
-  constructor(libc: Libc) {
+  constructor(libc: Pick<Libc, "trimHeap" | "letGo">) {
     this.#libc = libc;
     this.#timer = setTimeout(() => this.#tidy(), IDLE_MS);
     this.#timer.unref();
@@ -25,7 +28,24 @@ export class IdleMemory {
     this.#timer.refresh();
   }
 
+  /** What is asked on this server's connections, and when it has been answered, happens too. */
+  watch(server: Server): void {
+    server.on("connection", (stream: Duplex) => {
+      this.#connections.add(stream);
+      stream.once("close", () => {
+        this.#connections.delete(stream);
+        this.touch();
+      });
+    });
+    server.on("request", (_request, response) => response.once("close", () => this.touch()));
+  }
+
   #tidy(): void {
+    // What waits for a slow reader cannot be collected yet, and nothing tells when it is gone.
+    if ([...this.#connections].some(({ writableLength }) => writableLength > 0)) {
+      this.touch();
+      return;
+    }
     this.#collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
     this.#libc.trimHeap();
     for (const [start, end] of textOfProgram()) this.#libc.letGo(start, end - start);

@@ -24,6 +24,7 @@ function main(): void {
   process.on("uncaughtException", (error) => console.error("insien-agent:", error));
   process.on("SIGTERM", agent.shutdown);
   process.on("SIGINT", agent.shutdown);
+  memory.watch(agent.server);
   new Line(carrierFor(settings), agent.server).open();
   rehearseWhenIdle(agent.server, libc, () =>
     makeAgent({ libc, children, sandbox: state(), machineId, onActivity: () => undefined }),

@@ -12,11 +12,13 @@ export type WriteNow = (fd: number, bytes: Uint8Array) => number;
 export class RpcServer {
   readonly #dispatcher: Dispatcher;
   readonly #writeNow: WriteNow;
+  readonly #onAnswer: () => void;
   #connections = 0;
 
-  constructor(dispatcher: Dispatcher, writeNow: WriteNow) {
+  constructor(dispatcher: Dispatcher, writeNow: WriteNow, onAnswer: () => void) {
     this.#dispatcher = dispatcher;
     this.#writeNow = writeNow;
+    this.#onAnswer = onAnswer;
   }
 
   upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
@@ -33,7 +35,10 @@ export class RpcServer {
       writeNow: this.#writeNow,
     });
     const connection = new WebSocketRpcConnection(socket);
-    const session = this.#dispatcher.connect(connection, (frame) => connection.send(frame));
+    const session = this.#dispatcher.connect(connection, (frame) => {
+      connection.send(frame);
+      this.#onAnswer();
+    });
     socket.listen({
       message: (data, isBinary) => session.receive(data, isBinary),
       close: () => {
