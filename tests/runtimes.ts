@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { type DatabaseKind, defaultDatabase, hasPostgres, mustHave } from "@insien/test-kit";
+import { type DatabaseKind, defaultDatabase, mustHave } from "@insien/test-kit";
 
 const run = promisify(execFile);
 
@@ -20,10 +20,6 @@ const present: Record<TestedRuntime, boolean> = {
 };
 
 export const presentRuntimes: TestedRuntime[] = RUNTIMES.filter((name) => present[name]);
-
-export const presentDatabases: DatabaseKind[] = mustHave(await hasPostgres(), "PostgreSQL")
-  ? ["postgresql", "embedded"]
-  : ["embedded"];
 
 /** Each runtime on the run's database, and one of them on the embedded one in any case. */
 export const presentCombinations: { runtime: TestedRuntime; database: DatabaseKind }[] = [

@@ -45,6 +45,7 @@ export const packagesToTest = () =>
     ...packagesToRun(false),
     MMDEBSTRAP,
     { name: "docker.io", provides: "dockerd", purpose: "Docker runtime" },
+    { name: "docker-compose", provides: "docker-compose", purpose: "deploy/compose" },
     { name: "iptables", provides: "iptables", purpose: "Docker's networks" },
     { name: "docker-registry", provides: "docker-registry", purpose: "a registry to pull from" },
     { name: "postgresql", provides: "/usr/lib/postgresql", purpose: "database tests" },

@@ -7,7 +7,7 @@ import { Sandbox } from "@insien/sandbox";
 import { type TestServer, startServer, waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectMachines, machinesOf } from "../machines.ts";
-import { presentDatabases, presentRuntimes } from "../runtimes.ts";
+import { presentCombinations } from "../runtimes.ts";
 
 const ROUNDS = 20;
 const POOL_SIZE = 1;
@@ -15,11 +15,7 @@ const POOL_SIZE = 1;
 const ROUNDS_MS = 10 * 60_000;
 const PROGRESS_MS = 60_000;
 
-const combinations = presentRuntimes.flatMap((runtime) =>
-  presentDatabases.map((database) => ({ runtime, database })),
-);
-
-describe.each(combinations)("orchestrator killed on $runtime, $database", (combination) => {
+describe.each(presentCombinations)("orchestrator killed on $runtime, $database", (combination) => {
   const { runtime } = combination;
   let server: TestServer;
 
