@@ -3,7 +3,11 @@ import type { Logger } from "pino";
 import type { SandboxRecord, SandboxRows } from "../db/index.ts";
 import { mainStatusOf, ofStoppedMachine } from "./main-event.ts";
 
-const FLUSH_MS = 200;
+/**
+ * Longer than events wait to be written: after a crash in between, an agent that says how things are
+ * says news, and what happened is recorded twice rather than not at all.
+ */
+const FLUSH_MS = 500;
 /** However often main commands come and go, this is how often it is written, for all of them at once. */
 const PAUSE_MS = 1_000;
 /** A sandbox whose row is still being written is tried again; one that has none is given up. */
