@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import {
   type IncomingMessage,
   type Server as HttpServer,
@@ -117,7 +117,7 @@ export class LineServer implements AsyncDisposable {
     }
     await mkdir(directory, { recursive: true, mode: 0o711 });
     await rm(socketPath, { force: true });
-    await writeFile(join(directory, "token"), await this.#tokens.sign(machineId), { mode: 0o444 });
+    await this.#writeToken(directory, machineId);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(socketPath, resolve);
@@ -125,6 +125,14 @@ export class LineServer implements AsyncDisposable {
     // The agent may run as any user of the machine; who may connect is settled by who sees the file.
     await chmod(socketPath, 0o666);
     await chmod(directory, 0o755);
+  }
+
+  /** An earlier one is read-only, so that only root could write into it: it is replaced as a whole. */
+  async #writeToken(directory: string, machineId: string): Promise<void> {
+    const token = join(directory, "token");
+    await rm(`${token}.new`, { force: true });
+    await writeFile(`${token}.new`, await this.#tokens.sign(machineId), { mode: 0o444 });
+    await rename(`${token}.new`, token);
   }
 
   /** The HTTP server's own clock runs only while it listens itself. */
