@@ -128,7 +128,7 @@ export class LineServer implements AsyncDisposable {
   }
 
   /** An earlier one is read-only, so that only root could write into it: it is replaced as a whole. */
-  async #writeToken(directory: string, machineId: string): Promise<void> {
+  async #writeToken(directory: string, machineId: MachineId): Promise<void> {
     const token = join(directory, "token");
     await rm(`${token}.new`, { force: true });
     await writeFile(`${token}.new`, await this.#tokens.sign(machineId), { mode: 0o444 });
