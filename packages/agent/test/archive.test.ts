@@ -7,7 +7,6 @@ import {
   link,
   lstat,
   mkdir,
-  open,
   readFile,
   readdir,
   readlink,
@@ -190,33 +189,6 @@ test("a single file is an archive of one entry", async () => {
   const tar = await exported("path=in/only&format=tar", "a.tar");
   expect(execFileSync("tar", ["-tf", tar]).toString()).toBe("only\n");
 });
-
-test("a file of more than 4 GiB has its numbers in 64 bits", async () => {
-  const size = 2 ** 32 + 5;
-  const hole = await open(home.at("in/hole"), "w");
-  await hole.truncate(size);
-  await hole.close();
-  let total = 0;
-  let end = Buffer.alloc(0);
-  for await (const chunk of (await get("path=in")) as AsyncIterable<Buffer>) {
-    total += chunk.length;
-    end = Buffer.concat([end.subarray(-400), chunk.subarray(-400)]).subarray(-400);
-  }
-  const central = end.lastIndexOf("PK\u0001\u0002");
-  const after = end.lastIndexOf("PK\u0007\u0008");
-  const packed = end.readBigUInt64LE(after + 8);
-  expect(end.readBigUInt64LE(after + 16)).toBe(BigInt(size));
-  expect(packed).toBe(BigInt(size + 5 * Math.ceil(size / 65535) + 5));
-  // In the directory both lengths stand in the field of wide numbers, behind the time.
-  expect(end.readUInt32LE(central + 20)).toBe(0xffffffff);
-  const wide = central + 46 + "hole".length + 9;
-  expect(end.readUInt16LE(wide)).toBe(1);
-  expect(end.readBigUInt64LE(wide + 4)).toBe(BigInt(size));
-  expect(end.readBigUInt64LE(wide + 12)).toBe(packed);
-  expect(end.subarray(-22).readUInt32LE(16)).toBe(0xffffffff);
-  const end64 = end.lastIndexOf("PK\u0006\u0006");
-  expect(end.readBigUInt64LE(end64 + 48)).toBe(BigInt(total - (end.length - central)));
-}, 60_000);
 
 test("what is not there is told before anything else", async () => {
   const response = await get("path=missing");

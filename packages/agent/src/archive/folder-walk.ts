@@ -25,6 +25,7 @@ const KERNEL_FILE_SYSTEMS: ReadonlySet<number> = new Set([
 ]);
 const OURS: ReadonlySet<string> = new Set([MACHINE_PATHS.kit, MACHINE_PATHS.line]);
 const SLASH = Buffer.from("/");
+const NOTHING = Buffer.alloc(0);
 
 interface Found {
   path: Buffer;
@@ -102,7 +103,7 @@ async function prepare({ path, name }: Found): Promise<ArchiveEntry | undefined>
     uid: stats.uid,
     gid: stats.gid,
     modified: Math.floor(stats.mtimeMs / 1000),
-    content: Buffer.alloc(0),
+    content: NOTHING,
   };
   if (stats.isDirectory()) {
     return { ...entry, type: "directory", name: Buffer.concat([name, SLASH]) };
@@ -118,7 +119,8 @@ async function contentOf(
   path: Buffer,
   { size }: Stats,
 ): Promise<Pick<ArchiveEntry, "content" | "large">> {
-  if (size > SMALL_FILE_BYTES) return { content: Buffer.alloc(0), large: { path, size } };
+  if (size > SMALL_FILE_BYTES) return { content: NOTHING, large: { path, size } };
+  if (size === 0) return { content: NOTHING };
   return { content: await readSmall(path, size) };
 }
 

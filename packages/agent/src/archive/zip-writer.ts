@@ -14,8 +14,10 @@ import { FilePump } from "./file-pump.ts";
 
 const FULL_32 = 0xffffffff;
 const FULL_16 = 0xffff;
-/** A length from here on may pass 32 bits with its block headers. */
-const LARGE_64 = 0xf0000000;
+/** A length of this share of the most that 32 bits hold may pass them with its block headers. */
+const LARGE_SHARE = 15 / 16;
+/** The directory's records are joined to pieces of this size: an object for each would double it. */
+const DIRECTORY_PIECE_BYTES = 64 * 1024;
 const STORED = 0;
 const DEFLATED = 8;
 const FLAG_LENGTHS_AFTER = 0x0008;
@@ -38,10 +40,19 @@ interface Written {
   offset: number;
 }
 
+export interface ZipWriterOptions {
+  /** The least number that is written in 64 bits; 2^32 - 1, the greatest that the format allows, by default. */
+  wideFrom?: number;
+}
+
 export class ZipWriter implements ArchiveWriter {
   readonly #sink: ArchiveSink;
+  readonly #wideFrom: number;
   readonly #directory: Buffer[] = [];
+  #recent: Buffer[] = [];
+  #recentBytes = 0;
   #directoryBytes = 0;
+  #entries = 0;
   #crc = 0;
   readonly #pump = new FilePump({
     blockBytes: BLOCK_BYTES,
@@ -50,8 +61,9 @@ export class ZipWriter implements ArchiveWriter {
     seal: (gap, block) => this.#sealBlock(gap, block),
   });
 
-  constructor(sink: ArchiveSink) {
+  constructor(sink: ArchiveSink, options: ZipWriterOptions = {}) {
     this.#sink = sink;
+    this.#wideFrom = options.wideFrom ?? FULL_32;
   }
 
   async add(entry: ArchiveEntry): Promise<void> {
@@ -76,8 +88,9 @@ export class ZipWriter implements ArchiveWriter {
 
   async end(): Promise<void> {
     const offset = this.#sink.position;
-    for (const record of this.#directory) await this.#sink.add(record);
-    await this.#sink.add(ending(this.#directory.length, this.#directoryBytes, offset));
+    for (const piece of [...this.#directory, ...this.#recent]) await this.#sink.add(piece);
+    const end = { count: this.#entries, bytes: this.#directoryBytes, offset };
+    await this.#sink.add(ending(end, this.#wideFrom));
     await this.#sink.end();
   }
 
@@ -86,7 +99,7 @@ export class ZipWriter implements ArchiveWriter {
     { path, size: expected }: { path: Buffer; size: number },
     begun: Pick<Written, "flags" | "offset">,
   ): Promise<void> {
-    const is64 = expected >= LARGE_64;
+    const is64 = expected >= this.#wideFrom * LARGE_SHARE;
     const unknown = { ...begun, method: DEFLATED, crc: 0, packed: 0, size: 0 };
     await this.#sink.add(localHeader(entry, unknown, is64));
     const start = this.#sink.position;
@@ -107,8 +120,15 @@ export class ZipWriter implements ArchiveWriter {
   }
 
   #list(entry: ArchiveEntry, written: Written): void {
-    const record = centralRecord(entry, written);
-    this.#directory.push(record);
+    const record = centralRecord(entry, written, this.#wideFrom);
+    this.#recent.push(record);
+    this.#recentBytes += record.length;
+    if (this.#recentBytes >= DIRECTORY_PIECE_BYTES) {
+      this.#directory.push(Buffer.concat(this.#recent));
+      this.#recent = [];
+      this.#recentBytes = 0;
+    }
+    this.#entries += 1;
     this.#directoryBytes += record.length;
     if (this.#directoryBytes <= LIMITS.archiveDirectoryBytes.value) return;
     throw new InsienError("limit_reached", "the folder has too many files for a zip; take a tar");
@@ -178,8 +198,10 @@ function descriptor({ crc, packed, size }: Written, is64: boolean): Buffer {
   return record;
 }
 
-function centralRecord(entry: ArchiveEntry, written: Written): Buffer {
-  const wide = [written.size, written.packed, written.offset].filter((each) => each >= FULL_32);
+function centralRecord(entry: ArchiveEntry, written: Written, wideFrom: number): Buffer {
+  const isWide = (number: number): boolean => number >= wideFrom;
+  const narrow = (number: number): number => (isWide(number) ? FULL_32 : number);
+  const wide = [written.size, written.packed, written.offset].filter(isWide);
   const extra = Buffer.concat([unixTime(entry.modified), wideNumbers(wide)]);
   const [time, date] = dosTime(entry.modified);
   const version = wide.length > 0 ? VERSION_64 : VERSION;
@@ -192,24 +214,31 @@ function centralRecord(entry: ArchiveEntry, written: Written): Buffer {
   record.writeUInt16LE(time, 12);
   record.writeUInt16LE(date, 14);
   record.writeUInt32LE(written.crc, 16);
-  record.writeUInt32LE(Math.min(written.packed, FULL_32), 20);
-  record.writeUInt32LE(Math.min(written.size, FULL_32), 24);
+  record.writeUInt32LE(narrow(written.packed), 20);
+  record.writeUInt32LE(narrow(written.size), 24);
   record.writeUInt16LE(entry.name.length, 28);
   record.writeUInt16LE(extra.length, 30);
   record.writeUInt16LE(FILE_TYPES[entry.type] | entry.mode, 40);
   if (entry.type === "directory") record[38] = MSDOS_DIRECTORY;
-  record.writeUInt32LE(Math.min(written.offset, FULL_32), 42);
+  record.writeUInt32LE(narrow(written.offset), 42);
   return Buffer.concat([record, entry.name, extra]);
 }
 
-function ending(count: number, bytes: number, offset: number): Buffer {
+interface DirectoryPlace {
+  count: number;
+  bytes: number;
+  offset: number;
+}
+
+function ending({ count, bytes, offset }: DirectoryPlace, wideFrom: number): Buffer {
+  const isWide = offset >= wideFrom;
   const end = Buffer.alloc(22);
   end.writeUInt32LE(0x06054b50, 0);
   end.writeUInt16LE(Math.min(count, FULL_16), 8);
   end.writeUInt16LE(Math.min(count, FULL_16), 10);
-  end.writeUInt32LE(Math.min(bytes, FULL_32), 12);
-  end.writeUInt32LE(Math.min(offset, FULL_32), 16);
-  if (count < FULL_16 && offset < FULL_32) return end;
+  end.writeUInt32LE(bytes, 12);
+  end.writeUInt32LE(isWide ? FULL_32 : offset, 16);
+  if (count < FULL_16 && !isWide) return end;
   const wide = Buffer.alloc(56 + 20);
   wide.writeUInt32LE(0x06064b50, 0);
   wide.writeBigUInt64LE(44n, 4);
