@@ -57,6 +57,7 @@ export const packagesToTest = () =>
     { name: "musl", provides: "/usr/share/doc/musl", purpose: "that image's own C library" },
     { name: "git", provides: "git", purpose: "which files the style tests read" },
     { name: "procps", provides: "pgrep", purpose: "what runs after a test" },
+    { name: "unzip", provides: "unzip", purpose: "zips are read by another program than ours" },
     { name: "uidmap", provides: "newuidmap", purpose: "user namespaces" },
     { name: "passt", provides: "pasta", purpose: "user-mode networks" },
     { name: "chromium", provides: "chromium", purpose: "the SDK in a browser" },
