@@ -78,6 +78,15 @@ describe("REST v1", () => {
     expect(JSON.stringify(view)).not.toContain("s3cret");
   });
 
+  test.each(["sha256:0", "SHA256:00aa", "0123456789abcdef".repeat(4)])(
+    "the image %s is an id, which may be what another owner built, and is refused",
+    async (image) => {
+      const { status, body } = await fixture.send("POST", "/api/v1/sandboxes", { body: { image } });
+      expect([status, body]).toMatchObject([400, { error: { code: "invalid_request" } }]);
+      expect(JSON.stringify(body)).toContain("must be a name, not an id");
+    },
+  );
+
   test("lists by pages, gets, extends, stops, starts and destroys; slashes at the end are fine", async () => {
     const ids = [
       await fixture.newSandbox(),

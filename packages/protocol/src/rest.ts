@@ -65,7 +65,12 @@ export const createSandboxBody = z
     /** A template's name; `base` by default. */
     template: z.string().min(1).max(128).optional(),
     /** Any container image instead of a template (docker runtime). */
-    image: plainText.min(1).max(512).optional(),
+    image: plainText
+      .min(1)
+      .max(512)
+      // Docker takes the beginning of an id too, and finds what others built and nobody named.
+      .refine((image) => !/^(?:sha\d+:|[0-9a-f]{64}$)/i.test(image), "must be a name, not an id")
+      .optional(),
     /** An image is built from these files, and used instead of a template. */
     build_context: buildContext.optional(),
     /** Builds every step anew. */

@@ -1,9 +1,11 @@
 /**
  * A Dockerfile read as Docker reads it, and written again: one instruction per line, so that what was
  * examined here is what the daemon sees. The daemon fetches the sources of ADD itself, from the
- * host's own network, wherever the build's steps may go: addresses are refused.
+ * host's own network, wherever the build's steps may go: addresses are refused. So is what names an
+ * image by its id, or copies from one: that may be somebody else's.
  */
 import { InsienError } from "@insien/protocol";
+import { isImageId, withTag } from "./image-reference.ts";
 
 export interface Instruction {
   keyword: string;
@@ -46,6 +48,9 @@ export function parseDockerfile(text: string): Dockerfile {
     if (!more) finish();
   }
   finish();
+  // The line after it, which is ours, would be taken for its end.
+  const open = instructions.find(({ rest }) => continues(rest));
+  if (open !== undefined) throw refused(`${open.keyword} ${open.rest}`, "has no end");
   return { escape, instructions };
 }
 
@@ -88,10 +93,12 @@ export function planBuild({ escape, instructions }: Dockerfile, options: PlanOpt
   const lines: string[] = escape === "\\" ? [] : [`# escape=${escape}`];
   const variables = new Map<string, string>();
   const stages = new Set(["scratch"]);
+  const finished = new Set<string>();
+  let stage: string | undefined;
   const bases = new Set<string>();
   for (const instruction of instructions) {
     const { keyword, rest } = instruction;
-    mustBeHarmless(instruction);
+    mustBeHarmless(instruction, finished);
     if (keyword === "ARG" && stages.size === 1 && bases.size === 0) {
       const [, name = "", value = ""] = /^(\w+)(?:=(.*))?$/.exec(rest) ?? [];
       variables.set(name, value.replaceAll(/^(["'])(.*)\1$/g, "$2"));
@@ -101,11 +108,15 @@ export function planBuild({ escape, instructions }: Dockerfile, options: PlanOpt
       continue;
     }
     const from = fromOf(instruction, variables);
-    const image = stages.has(from.image.toLowerCase())
+    const isStage = stages.has(from.image.toLowerCase());
+    // With a tag, so that the daemon sees no more than a name in it.
+    const image = isStage
       ? from.image
-      : (options.replacements.get(from.image) ?? from.image);
-    if (!stages.has(image.toLowerCase())) bases.add(image);
-    if (from.stage !== undefined) stages.add(from.stage.toLowerCase());
+      : withTag(options.replacements.get(from.image) ?? from.image);
+    if (!isStage) bases.add(image);
+    if (stage !== undefined) finished.add(stage);
+    stage = from.stage?.toLowerCase();
+    if (stage !== undefined) stages.add(stage);
     const named = from.stage === undefined ? "" : ` AS ${from.stage}`;
     lines.push(`FROM ${from.flags}${image}${named}`, options.label);
   }
@@ -128,24 +139,51 @@ function fromOf({ keyword, rest }: Instruction, variables: ReadonlyMap<string, s
     (_, plain: string | undefined, braced: string | undefined, otherwise = "") =>
       variables.get(plain ?? braced ?? "") || otherwise,
   );
-  if (!/^[\w.:/@-]+$/.test(known)) throw refused(step, `"${known}" is no image's name`);
+  if (!/^[\w.:/@-]+$/.test(known) || isImageId(known)) {
+    throw refused(step, `"${known}" is no image's name`);
+  }
   if (as !== undefined && (as.toUpperCase() !== "AS" || !/^[\w.-]+$/.test(stage ?? ""))) {
     throw refused(step, "is not like FROM image AS name");
   }
   return { flags: flags.map((flag) => `${flag} `).join(""), image: known, stage };
 }
 
-/** Throws `build_failed` when the daemon would fetch something for it. Also for triggers of images. */
-export function mustBeHarmless({ keyword, rest }: Instruction): void {
-  if (keyword === "ONBUILD") return mustBeHarmless(instructionOf(rest));
-  if (keyword !== "ADD") return;
+/**
+ * Throws `build_failed` when the daemon would fetch something for it, or open an image that nobody
+ * examined. `finished` are the stages that it may copy from: any other name is an image's.
+ */
+function mustBeHarmless({ keyword, rest }: Instruction, finished: ReadonlySet<string>): void {
+  if (keyword === "ONBUILD") return mustBeHarmless(instructionOf(rest), finished);
+  if (keyword !== "ADD" && keyword !== "COPY") return;
+  const step = `${keyword} ${rest}`;
+  for (const flag of flagsOf(rest)) {
+    const [, name, value = ""] = /^--([a-z]+)(?:=([\w.:@/,-]*))?$/.exec(flag) ?? [];
+    // Docker takes quotes and escapes out of flags, and parts them at more than is a space here.
+    if (name === undefined) throw refused(step, `"${flag}" is no plain option`);
+    if (name !== "from" || STAGE_NUMBER.test(value) || finished.has(value.toLowerCase())) continue;
+    throw refused(step, `"${value}" is no earlier stage: name its image in a FROM of its own`);
+  }
+  if (keyword === "ADD") mustBeFiles(step, rest);
+}
+
+/** Not longer: what is no number to Docker is an image's name. */
+const STAGE_NUMBER = /^\d{1,4}$/;
+
+function flagsOf(rest: string): string[] {
+  // Docker trims what is a space to it before it looks for options.
+  const words = rest.replace(/^[\s\u0085]+/, "").split(/\s+/);
+  const first = words.findIndex((word) => !word.startsWith("--"));
+  return words.slice(0, first === -1 ? words.length : first);
+}
+
+function mustBeFiles(step: string, rest: string): void {
   for (const source of sourcesOf(rest)) {
     // Quotes, escapes and variables could make an address of what does not look like one.
     if (!source.includes("://") && !source.startsWith("git@") && !/[$"'\\`]/.test(source)) continue;
     const message =
       `ADD takes only plain paths of the build's own files here, and "${source}" is none; ` +
       "fetch it in a RUN step, which the build's network rules hold for";
-    throw refused(`${keyword} ${rest}`, message);
+    throw refused(step, message);
   }
 }
 
@@ -160,5 +198,6 @@ function sourcesOf(rest: string): string[] {
   return words.split(/\s+/);
 }
 
-/** Throws as `mustBeHarmless` for a line of an image's ONBUILD triggers. */
-export const mustBeHarmlessTrigger = (line: string): void => mustBeHarmless(instructionOf(line));
+/** Throws as for an instruction of the Dockerfile's own, for a line of an image's ONBUILD triggers. */
+export const mustBeHarmlessTrigger = (line: string): void =>
+  mustBeHarmless(instructionOf(line), new Set());

@@ -2,6 +2,7 @@
 import { InsienError } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
 import { jsonLines, untilAborted, type Engine } from "./engine.ts";
+import { withTag } from "./image-reference.ts";
 
 export interface StoredImage {
   id: string;
@@ -26,12 +27,6 @@ interface PullLine {
 }
 
 const isRoot = (user: string): boolean => /^(root|0)?(:.*)?$/.test(user);
-
-/** "debian" means "debian:latest" to people, and every tag there is to the Engine. */
-function withTag(reference: string): string {
-  const lastPart = reference.slice(reference.lastIndexOf("/") + 1);
-  return /[:@]/.test(lastPart) ? reference : `${reference}:latest`;
-}
 
 export class ImageStore {
   readonly #engine: Engine;

@@ -143,6 +143,28 @@ describe.skipIf(!dockerAnswers)("an image built from a context", { timeout: 120_
     });
   });
 
+  test("shows nothing of what others built, whose ids can be tried", async () => {
+    const { builds } = await openBench();
+    const secret = newId();
+    const own = `FROM ${DEBIAN}\nCOPY secret /secret\n`;
+    const { fingerprint } = await builds.build(request(own, { secret }));
+    const [id = ""] = fingerprint.split("@");
+    for (const dockerfile of [
+      `FROM ${id}\nRUN cat /secret\n`,
+      `FROM ${id.slice(0, "sha256:".length + 12)}\nRUN cat /secret\n`,
+      `FROM ${id.slice("sha256:".length, "sha256:".length + 12)}\nRUN cat /secret\n`,
+      `FROM ${DEBIAN}\nCOPY --from=${id} /secret /\nRUN cat /secret\n`,
+      `FROM ${DEBIAN}\nCOPY --from=${id.slice("sha256:".length, "sha256:".length + 12)} /secret /\nRUN cat /secret\n`,
+    ]) {
+      const lines: string[] = [];
+      const built = builds.build(request(dockerfile, {}, { force: true }), {
+        onProgress: ({ message }) => void lines.push(message ?? ""),
+      });
+      await expect(built).rejects.toMatchObject({ code: "build_failed" });
+      expect(lines).not.toContain(secret);
+    }
+  });
+
   test("has no host mounts, few processes and bounded memory in its steps", async () => {
     const { builds } = await openBench();
     const limits = [
