@@ -1,4 +1,4 @@
-/** HTTP/1.0 on a line connection by hand: what follows the heads is then plain bytes. */
+/** HTTP on a line connection by hand: what follows the heads is then bytes that no parser holds up. */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { InsienError, LIMITS } from "@insien/protocol";
@@ -16,10 +16,15 @@ export interface AnswerHead {
   headers: Record<string, string>;
 }
 
-export function requestHead(method: "GET" | "PUT", request: AgentRequest): string {
+/** In HTTP/1.0 a body is plain bytes; in 1.1 one of unknown length comes in chunks. */
+export function requestHead(
+  method: "GET" | "PUT",
+  request: AgentRequest,
+  version: "1.0" | "1.1" = "1.0",
+): string {
   const headers = { host: "agent", connection: "close", ...request.headers };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `${method} ${request.path} HTTP/1.0\r\n${lines.join("")}\r\n`;
+  return `${method} ${request.path} HTTP/${version}\r\n${lines.join("")}\r\n`;
 }
 
 /** Reads to the end of the head and puts back what followed it. */

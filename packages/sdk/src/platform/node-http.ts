@@ -3,7 +3,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { DirectConnection } from "./direct-connection.ts";
+import { canSaveDirectly, DirectConnection } from "./direct-connection.ts";
 import { sendFile } from "./local-file.ts";
 import type { HttpAnswer, HttpBody, HttpRequest } from "./platform.ts";
 import { broken, unreachable } from "./request-error.ts";
@@ -57,9 +57,8 @@ async function saved(
 ): Promise<void> {
   const { saveTo: path } = request;
   if (path === undefined) return;
-  const lengthBytes = Number(incoming.headers["content-length"] ?? Number.NaN);
-  if (direct !== undefined && !Number.isNaN(lengthBytes)) {
-    await direct.save(incoming, request, { path, lengthBytes });
+  if (direct !== undefined && canSaveDirectly(incoming)) {
+    await direct.save(incoming, request, path);
   } else {
     await pipeline(incoming, createWriteStream(path)).catch((error: unknown) => {
       // The file's own errors are Node's; what befell the connection is told as everywhere.

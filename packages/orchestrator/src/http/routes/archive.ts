@@ -1,10 +1,17 @@
 import { posix } from "node:path";
-import { AGENT_PATHS, archiveQuery, sandboxIdParam, unpackQuery } from "@insien/protocol";
+import {
+  AGENT_PATHS,
+  InsienError,
+  archiveQuery,
+  sandboxIdParam,
+  unpackQuery,
+} from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import { agentRefusal, requestAgent } from "../agent-request.ts";
+import { downloadFromAgent } from "../agent-download.ts";
 import type { App, Door } from "../door.ts";
 import { withErrors } from "../openapi.ts";
+import { sendRawBody } from "../raw-body.ts";
 import { giveUpWhenIdle, wayToAgent } from "./file-request.ts";
 import { type UploadKind, upload } from "./file-upload.ts";
 
@@ -75,12 +82,24 @@ async function sendArchive(door: Door, request: FastifyRequest, reply: FastifyRe
   const { path: folder, format = "zip" } = request.query as z.infer<typeof archiveQuery>;
   const target = { path: AGENT_PATHS.archive, query: { path: folder, format } };
   const { connector, path, signal } = await wayToAgent(door, request, reply, target);
-  // Through the parser, since only chunks tell an archive's end from a break.
-  const options = { method: "GET", path, signal };
-  const answer = await requestAgent(connector, options, (toAgent) => toAgent.end());
-  if (answer.statusCode !== 200) throw await agentRefusal(answer);
-  const filename = `${posix.basename(posix.resolve("/", folder)) || "files"}.${format}`;
-  return reply.type(TYPES[format]).header("content-disposition", attachment(filename)).send(answer);
+  const options = { signal, version: "1.1" as const };
+  const answer = await downloadFromAgent(connector, { path, headers: {} }, options);
+  const ends = AbortSignal.any([signal, connector.lost]);
+  ends.addEventListener("abort", () => answer.body.destroy(), { once: true });
+  try {
+    if (answer.status !== 200 || answer.headers["transfer-encoding"] !== "chunked")
+      throw new InsienError("internal", `The agent answered an export with ${answer.status}`);
+    const filename = `${posix.basename(posix.resolve("/", folder)) || "files"}.${format}`;
+    const headers = {
+      "content-type": TYPES[format],
+      "content-disposition": attachment(filename),
+    };
+    sendRawBody(reply, { status: 200, headers }, answer.body, "chunked");
+  } catch (error) {
+    answer.body.destroy();
+    throw error;
+  }
+  return reply;
 }
 
 /** RFC 6266: a plain name for every client, and the very name for those who read UTF-8. */
