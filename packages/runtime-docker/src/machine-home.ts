@@ -1,5 +1,4 @@
 /** The home of a machine's user, where the machine's root is read-only: a volume of its own. */
-import { buffer } from "node:stream/consumers";
 import type { MachineSpec } from "@insien/runtime";
 import type Docker from "dockerode";
 import { imageIdOf } from "./container-options.ts";
@@ -71,17 +70,33 @@ export function homeOf(passwd: string, user: string | undefined): string | undef
 
 async function passwdOf(container: Docker.Container): Promise<string> {
   try {
-    const archive = await container.getArchive({ path: "/etc/passwd" });
-    const bytes = await buffer(archive);
-    const field = bytes.toString("latin1", SIZE_FIELD.start, SIZE_FIELD.end);
-    const size = Number.parseInt(field, 8);
-    const isFile = bytes.toString("latin1", TYPE_FIELD, TYPE_FIELD + 1) === "0";
-    if (!isFile || !(size <= PASSWD_BYTES)) return "";
-    return bytes.toString("utf8", TAR_BLOCK, TAR_BLOCK + size);
+    return await accountsIn(await container.getArchive({ path: "/etc/passwd" }));
   } catch (error) {
     if (isNotFound(error)) return "";
     throw error;
   }
+}
+
+/** The one file of a tar, read no further than such a file may reach: images are anybody's. */
+export async function accountsIn(archive: AsyncIterable<string | Buffer>): Promise<string> {
+  const bytes = await startOf(archive, TAR_BLOCK + PASSWD_BYTES);
+  const field = bytes.toString("latin1", SIZE_FIELD.start, SIZE_FIELD.end);
+  const size = Number.parseInt(field, 8);
+  const isFile = bytes.toString("latin1", TYPE_FIELD, TYPE_FIELD + 1) === "0";
+  if (!isFile || !(size <= PASSWD_BYTES)) return "";
+  return bytes.toString("utf8", TAR_BLOCK, TAR_BLOCK + size);
+}
+
+async function startOf(source: AsyncIterable<string | Buffer>, length: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for await (const chunk of source) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    total += bytes.length;
+    if (total >= length) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 async function has(container: Docker.Container, path: string): Promise<boolean> {
