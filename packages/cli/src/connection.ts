@@ -1,5 +1,6 @@
 /** Where the server is and which key opens it: the options, else the environment, else this machine's own server. */
 import { readFile } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { UsageError } from "./usage-error.ts";
 
@@ -46,10 +47,24 @@ async function localServer(): Promise<{ url?: string; apiKey?: string }> {
   try {
     const { url } = JSON.parse(server) as { url?: unknown };
     return {
-      ...(typeof url === "string" ? { url } : {}),
+      ...(typeof url === "string" && isThisMachine(url) ? { url } : {}),
       ...(apiKey === undefined ? {} : { apiKey: apiKey.trim() }),
     };
   } catch {
     return {};
   }
+}
+
+/**
+ * The directory may be anybody's, in a repository that was cloned: what it says must not lead
+ * somebody's key elsewhere.
+ */
+export function isThisMachine(url: string): boolean {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) return false;
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "").toLowerCase();
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return (
+    ["localhost", "127.0.0.1", "::1", hostname().toLowerCase()].includes(host) ||
+    addresses.some(({ address }) => address === host)
+  );
 }

@@ -3,6 +3,7 @@
 import { SandboxError } from "@insien/sandbox";
 import { CommanderError } from "commander";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
+import { harmless } from "./output/harmless.ts";
 import { style } from "./output/style.ts";
 import { makeProgram } from "./program.ts";
 import { UsageError } from "./usage-error.ts";
@@ -13,7 +14,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 function explain(error: unknown): void {
-  const say = (text: string) => process.stderr.write(`${text}\n`);
+  const say = (text: string) => process.stderr.write(`${harmless(text)}\n`);
   const label = style("red", "error:", process.stderr);
   if (error instanceof UsageError) {
     say(`${label} ${error.message}`);

@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Sandbox, SandboxError } from "@insien/sandbox";
+import { harmless } from "./output/harmless.ts";
 import { UsageError } from "./usage-error.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -17,7 +18,7 @@ export async function forwardPort(
     sockets.add(socket.on("close", () => sockets.delete(socket)));
     carry(sandbox, internal, socket).catch((error: unknown) => {
       const why = error instanceof SandboxError ? `${error.message}. ${error.hint}` : String(error);
-      process.stderr.write(`${why}\n`);
+      process.stderr.write(`${harmless(why)}\n`);
       socket.destroy();
     });
   });

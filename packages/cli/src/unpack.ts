@@ -4,6 +4,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as tar from "tar";
 
+const PERMISSIONS = 0o777;
+
 interface Link {
   path: string;
   target: string;
@@ -21,7 +23,12 @@ export async function unpack(source: AsyncIterable<Uint8Array>, directory: strin
     strict: true,
     preserveOwner: false,
     filter: (path, entry) => {
-      if (!("type" in entry) || entry.type !== "SymbolicLink") return true;
+      if (!("type" in entry)) return true;
+      // Whoever unpacks may be root: nothing of a sandbox's is to run as who owns it.
+      if (entry.mode !== undefined) entry.mode &= PERMISSIONS;
+      // Our archives have none, and one could be to a file that is not of the copy.
+      if (entry.type === "Link") return false;
+      if (entry.type !== "SymbolicLink") return true;
       const target = entry.linkpath ?? "";
       if (!leadsOut(path, target)) return true;
       outward.push({ path, target });

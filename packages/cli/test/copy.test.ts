@@ -101,17 +101,19 @@ interface Entry {
   name: string;
   content?: string;
   link?: string;
+  mode?: number;
+  type?: "Link";
 }
 
 /** A tar as no well-behaved program would write it. */
 function tarOf(entries: readonly Entry[]): Buffer {
-  const blocks = entries.map(({ name, content = "", link }) => {
+  const blocks = entries.map(({ name, content = "", link, mode = 0o644, type }) => {
     const block = Buffer.alloc(512 + Math.ceil(content.length / 512) * 512);
     const header = new Header({
       path: name,
-      mode: 0o644,
+      mode,
       size: content.length,
-      type: link === undefined ? "File" : "SymbolicLink",
+      type: type ?? (link === undefined ? "File" : "SymbolicLink"),
       linkpath: link ?? "",
       mtime: new Date(),
     });
@@ -121,6 +123,28 @@ function tarOf(entries: readonly Entry[]): Buffer {
   });
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
+
+test("what is copied out runs as nobody else, and is no other name of a file that was there", async () => {
+  const target = join(directory, "modes");
+  await mkdir(target);
+  await writeFile(join(directory, "precious"), "mine");
+  const entries = [
+    { name: "suid", content: "x", mode: 0o6755 },
+    { name: "inside", link: "." },
+    { name: "hard", link: "../precious", type: "Link" as const },
+  ];
+  await unpack(Readable.from([tarOf(entries)]), target);
+  expect((await stat(join(target, "suid"))).mode & 0o7777).toBe(0o755 & ~process.umask());
+  expect(await readdir(target)).not.toContain("hard");
+  expect((await stat(join(directory, "precious"))).nlink).toBe(1);
+});
+
+test("what has no name of its own is copied to the very place that was named", async () => {
+  await inside("mkdir -p /tmp/named/.ssh/deep && echo x > /tmp/named/.ssh/keys");
+  await mkdir(join(directory, "there"));
+  await insien.text(["cp", "box:/tmp/named/.ssh/deep/..", "there"], { cwd: directory });
+  expect((await readdir(join(directory, "there"))).toSorted()).toEqual(["deep", "keys"]);
+});
 
 test("a folder is exported as a zip", async () => {
   await inside("mkdir -p /tmp/report && seq 1000 > /tmp/report/numbers.txt");

@@ -8,7 +8,7 @@ import { sandboxOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
 import { Progress } from "../output/progress.ts";
 import { bytesText } from "../output/quantity.ts";
-import { sandboxPathOf, type SandboxPath } from "../sandbox-path.ts";
+import { copyName, sandboxPathOf, type SandboxPath } from "../sandbox-path.ts";
 import { unpack } from "../unpack.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -87,22 +87,24 @@ async function copyOut(
   progress: Progress,
 ): Promise<number> {
   const info = await sandbox.files.stat(path);
-  const name = basename(info.path);
-  const place = await localTarget(target, path, name);
+  const name = copyName(path);
+  const place = await localTarget(target, name);
+  const label = name ?? path;
   if (info.type !== "directory") {
-    progress.step(`${name}  ${bytesText(info.size)} ...`);
+    progress.step(`${label}  ${bytesText(info.size)} ...`);
     await sandbox.files.download(path, place, { requestTimeoutMs: 0 });
     return info.size;
   }
   await mkdir(place, { recursive: true });
-  const counted = counter(progress, name);
+  const counted = counter(progress, label);
   const archive = await sandbox.files.readArchive(path, { requestTimeoutMs: 0 });
   await unpack(counted.pass(archive), place);
   return counted.bytes();
 }
 
-async function localTarget(target: string, source: string, name: string): Promise<string> {
-  if (/(?:^|\/)\.$/.test(source)) return resolve(target);
+/** What has no name is copied as if it were the target. */
+async function localTarget(target: string, name: string | undefined): Promise<string> {
+  if (name === undefined) return resolve(target);
   const found = await lstat(target).catch(() => undefined);
   const isDirectory =
     found === undefined ? target.endsWith("/") : (await stat(target)).isDirectory();

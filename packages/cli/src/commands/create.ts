@@ -5,6 +5,7 @@ import { LIMITS } from "@insien/protocol";
 import { type Command, Option } from "commander";
 import { serverOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
+import { harmless } from "../output/harmless.ts";
 import { Progress } from "../output/progress.ts";
 import { UsageError } from "../usage-error.ts";
 import {
@@ -174,7 +175,7 @@ async function contextOf(directory: string): Promise<Record<string, string | { b
 function show(progress: Progress, { step, current, total, message }: CreateProgress): void {
   if (step === "build" && message !== undefined) {
     progress.done();
-    process.stderr.write(`${message}\n`);
+    process.stderr.write(`${harmless(message)}\n`);
   } else if (current !== undefined && total !== undefined) progress.bytes(step, current, total);
   else progress.step(message === undefined ? `${step} ...` : `${step}: ${message}`);
 }

@@ -2,6 +2,7 @@ import type { SandboxEvent } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, printLine } from "../output/print.ts";
+import { harmlessJson, harmlessLine } from "../output/harmless.ts";
 import { style } from "../output/style.ts";
 
 interface Flags extends OutputFlags {
@@ -39,7 +40,8 @@ function show(flags: OutputFlags, event: SandboxEvent): void {
     printLine(event);
     return;
   }
-  const data = Object.keys(event.data).length === 0 ? "" : ` ${JSON.stringify(event.data)}`;
+  const data =
+    Object.keys(event.data).length === 0 ? "" : ` ${harmlessJson(JSON.stringify(event.data))}`;
   const at = style("gray", event.at.toISOString());
-  process.stdout.write(`${at}  ${style("bold", event.type)}${data}\n`);
+  process.stdout.write(`${at}  ${style("bold", harmlessLine(event.type))}${data}\n`);
 }

@@ -2,6 +2,7 @@ import { SandboxError } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { EXIT, exitCodeOf } from "../exit-codes.ts";
+import { harmless } from "../output/harmless.ts";
 import { UsageError } from "../usage-error.ts";
 import { collectVariable, commandWords, secondsOf } from "../values.ts";
 
@@ -31,11 +32,11 @@ export function addExec(program: Command): void {
       process.exitCode = await run(reference, commandWords(words), flags, command).catch(
         (error: unknown) => {
           if (error instanceof SandboxError && error.code === "command_not_found") {
-            process.stderr.write(`error: ${error.message}\n`);
+            process.stderr.write(`error: ${harmless(error.message)}\n`);
             return 127;
           }
           if (error instanceof SandboxError && exitCodeOf(error) === EXIT.failed) {
-            process.stderr.write(`error: ${error.message}\n${error.hint}\n`);
+            process.stderr.write(`error: ${harmless(error.message)}\n${error.hint}\n`);
             return EXIT.ownFailure;
           }
           throw error;

@@ -1,10 +1,11 @@
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
 import { Progress } from "../output/progress.ts";
 import { bytesText } from "../output/quantity.ts";
+import { copyName } from "../sandbox-path.ts";
 
 export function addExport(program: Command): void {
   program
@@ -17,10 +18,9 @@ export function addExport(program: Command): void {
     .action(async (...call: [string, string, string | undefined, OutputFlags, Command]) => {
       const [reference, folder, file, flags, command] = call;
       await using sandbox = await sandboxOf(command, reference);
-      const { path } = await sandbox.files.stat(folder);
-      const target = resolve(file ?? `${basename(path) || "sandbox"}.zip`);
+      const target = resolve(file ?? `${copyName(folder) ?? "sandbox"}.zip`);
       using progress = new Progress();
-      progress.step(`${path} ...`);
+      progress.step(`${folder} ...`);
       await sandbox.files.exportZip(folder, target, { requestTimeoutMs: 0 });
       progress.done();
       const { size } = await stat(target);

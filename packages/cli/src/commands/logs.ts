@@ -2,6 +2,7 @@ import type { LogLine } from "@insien/sandbox";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, printLine } from "../output/print.ts";
+import { harmlessLine } from "../output/harmless.ts";
 import { style } from "../output/style.ts";
 import { numberOf } from "../values.ts";
 
@@ -36,6 +37,6 @@ function show(flags: Flags, line: LogLine): void {
   if (line.stream === "stdout") process.stdout.write(`${at}${line.text}\n`);
   // What Insien says of the command is no part of what the command printed.
   else if (line.stream === "system") {
-    process.stderr.write(`${at}${style("gray", `[${line.text}]`, process.stderr)}\n`);
+    process.stderr.write(`${at}${style("gray", `[${harmlessLine(line.text)}]`, process.stderr)}\n`);
   } else process.stderr.write(`${at}${line.text}\n`);
 }

@@ -1,3 +1,4 @@
+import { harmless, harmlessJson } from "./harmless.ts";
 import { table } from "./table.ts";
 
 /** `--json` or not: what every command that answers something takes. */
@@ -9,8 +10,8 @@ const write = (text: string): void => void process.stdout.write(text);
 
 /** The same facts as one JSON value, or as text for people. */
 export function print(flags: OutputFlags, value: unknown, text: string | (() => string)): void {
-  if (flags.json === true) return write(`${JSON.stringify(value, undefined, 2)}\n`);
-  const human = typeof text === "string" ? text : text();
+  if (flags.json === true) return write(`${harmlessJson(JSON.stringify(value, undefined, 2))}\n`);
+  const human = harmless(typeof text === "string" ? text : text());
   write(human === "" || human.endsWith("\n") ? human : `${human}\n`);
 }
 
@@ -32,4 +33,5 @@ export function printList<Item>(
 }
 
 /** One value of a stream, on a line of its own. */
-export const printLine = (value: unknown): void => write(`${JSON.stringify(value)}\n`);
+export const printLine = (value: unknown): void =>
+  write(`${harmlessJson(JSON.stringify(value))}\n`);

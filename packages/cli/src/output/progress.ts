@@ -1,3 +1,4 @@
+import { harmlessLine } from "./harmless.ts";
 import { bytesText } from "./quantity.ts";
 
 const BAR_CELLS = 24;
@@ -52,7 +53,10 @@ export class Progress implements Disposable {
     if (!this.#stream.isTTY || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
     this.#drawn = true;
-    const line = text.replaceAll(/\s+/g, " ").slice(0, Math.max(1, this.#stream.columns - 1));
+    const line = harmlessLine(text.replaceAll(/\s+/g, " ")).slice(
+      0,
+      Math.max(1, this.#stream.columns - 1),
+    );
     this.#stream.write(`\r\u{1b}[K${line}`);
   }
 }

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
+import { harmlessLine } from "./harmless.ts";
 import { style } from "./style.ts";
 
 const GAP = "  ";
@@ -12,7 +13,7 @@ export function table(
   headings: readonly string[],
   rows: readonly (readonly (string | undefined)[])[],
 ): string {
-  const cells = rows.map((row) => headings.map((_, column) => oneLine(row[column] ?? "")));
+  const cells = rows.map((row) => headings.map((_, column) => harmlessLine(row[column] ?? "")));
   const widths = headings.map((heading, column) =>
     Math.max(widthOf(heading), ...cells.map((row) => widthOf(row[column] ?? ""))),
   );
@@ -23,8 +24,3 @@ export function table(
       .trimEnd();
   return [style("bold", line(headings)), ...cells.map(line)].map((text) => `${text}\n`).join("");
 }
-
-/** What a sandbox's owner chose to name it must not move the cursor of who lists it. */
-const oneLine = (text: string): string =>
-  // Colours of our own are the only sequences kept.
-  text.replaceAll(/[\x00-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d+m)/g, "\u{fffd}");
