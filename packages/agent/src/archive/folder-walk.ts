@@ -1,9 +1,10 @@
-import type { Dirent, Stats } from "node:fs";
+import { read, type Dirent, type Stats } from "node:fs";
 import { lstat, opendir, readlink, statfs } from "node:fs/promises";
 import { basename } from "node:path";
+import { promisify } from "node:util";
 import { InsienError, MACHINE_PATHS } from "@insien/protocol";
 import { hasCode } from "../files/file-error.ts";
-import { openRegularFile } from "../files/regular-file.ts";
+import { withDescriptor } from "../files/regular-file.ts";
 import type { ArchiveEntry } from "./archive-entry.ts";
 
 /** Files up to this are read ahead, several at once: a folder of many small ones is bound by waiting. */
@@ -24,6 +25,7 @@ const KERNEL_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0xcafe4a11, // bpf
 ]);
 const OURS: ReadonlySet<string> = new Set([MACHINE_PATHS.kit, MACHINE_PATHS.line]);
+const readDescriptor = promisify(read);
 const SLASH = Buffer.from("/");
 const NOTHING = Buffer.alloc(0);
 
@@ -79,19 +81,16 @@ async function* walk(directory: Found, device: number): AsyncGenerator<Found> {
 }
 
 async function readSmall(path: Buffer, size: number): Promise<Buffer> {
-  const { handle } = await openRegularFile(path, { followSymlinks: false });
-  try {
+  return withDescriptor(path, async (fd) => {
     const content = Buffer.allocUnsafe(size);
     let length = 0;
     while (length < size) {
-      const { bytesRead } = await handle.read(content, length, size - length, length);
+      const { bytesRead } = await readDescriptor(fd, content, length, size - length, length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
     return content.subarray(0, length);
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** `undefined` for what no archive holds: sockets, pipes, devices, and what is gone again. */
