@@ -1,6 +1,7 @@
 /** The agent as a machine has it: process 1, in images of any kind, small. */
 import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
+import { buffer } from "node:stream/consumers";
 import { AGENT_ENVIRONMENT, MACHINE_PATHS, newId } from "@insien/protocol";
 import { mustHave, waitFor } from "@insien/test-kit";
 import { expect, test } from "vitest";
@@ -128,6 +129,14 @@ test.skipIf(!hasDocker)("the kit runs in an image that holds nothing at all", as
     await expect(shell).rejects.toMatchObject({ error: { code: "command_not_found" } });
     await client.call("write", { path: "/made/here", content: "x" });
     expect(await client.call("read", { path: "/made/here" })).toMatchObject({ content: "x" });
+    // No archive holds the token that the agent reports with, not even one of everything.
+    for (const path of [MACHINE_PATHS.line, `${MACHINE_PATHS.line}/token`]) {
+      const { statusCode } = await line.fetch(`/archive?path=${path}&format=tar`);
+      expect([path, statusCode]).toEqual([path, 403]);
+    }
+    const everything = await buffer(await line.fetch("/archive?path=/&format=tar"));
+    expect(everything.includes("made/here")).toBe(true);
+    expect(everything.includes("test-token")).toBe(false);
   } finally {
     container.kill("SIGKILL");
     execFileSync("sh", ["-c", `docker rm -f ${name}; docker rmi ${name}`], { stdio: "ignore" });
