@@ -9,6 +9,7 @@ import { networkInterfaces } from "node:os";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { InsienError, LIMITS } from "@insien/protocol";
+import { INSIDE_IPV4_RANGES } from "@insien/runtime";
 import { ended, identify, signalProcess, type ProcessIdentity } from "./process-identity.ts";
 import { findProgram, PLAIN_ENVIRONMENT, run } from "./programs.ts";
 
@@ -19,20 +20,6 @@ export const RESOLVER_ADDRESS = "10.0.2.3";
 const DEVICE = "tap0";
 const DEVICE_BYTES = 65520;
 const RESOLVER_TABLE = 53;
-
-/** Not public: own network, private, shared (CGNAT), link-local, protocol, benchmark, multicast. */
-const REFUSED_RANGES = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "224.0.0.0/4",
-  "240.0.0.0/4",
-];
 
 export interface NetworkTools {
   slirp4netns: string;
@@ -101,7 +88,7 @@ function refusedRoutes(): string[] {
     .flatMap((addresses) => addresses ?? [])
     .filter(({ family, internal }) => family === "IPv4" && !internal)
     .map(({ address }) => `${address}/32`);
-  const targets = new Set([...REFUSED_RANGES, ...ownAddresses]);
+  const targets = new Set([...INSIDE_IPV4_RANGES, ...ownAddresses]);
   return [...targets].map((target) => `route replace unreachable ${target}`);
 }
 

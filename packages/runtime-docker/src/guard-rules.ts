@@ -5,21 +5,9 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+import { INSIDE_IPV4_RANGES, LOOPBACK_IPV4_RANGE } from "@insien/runtime";
 
-/** Not the internet: this-host, private, CGNAT, link-local, protocol assignments, benchmark, multicast, reserved. */
-export const FORBIDDEN_RANGES = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "224.0.0.0/4",
-  "240.0.0.0/4",
-];
+export const FORBIDDEN_RANGES = [...INSIDE_IPV4_RANGES, LOOPBACK_IPV4_RANGE];
 
 /** Every IPv4 address of this host: also its public ones lead to the host and not to the internet. */
 export function hostAddresses(): string[] {

@@ -4,24 +4,17 @@
  */
 import { lookup } from "node:dns";
 import { BlockList, type LookupFunction, isIP } from "node:net";
+import { INSIDE_IPV4_RANGES, LOOPBACK_IPV4_RANGE } from "@insien/runtime";
 
 const refused = new BlockList();
-/** From the IANA registries of special-purpose addresses. */
+/** From the IANA registries of special-purpose addresses; the last ones are for documents and relays. */
 const REFUSED_IPV4 = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
+  ...INSIDE_IPV4_RANGES,
+  LOOPBACK_IPV4_RANGE,
   "192.0.2.0/24",
   "192.88.99.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
   "198.51.100.0/24",
   "203.0.113.0/24",
-  "224.0.0.0/3",
 ];
 /** Of 2000::/3, the rest being no one's: what is special, and what carries an IPv4 address. */
 const REFUSED_IPV6 = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
