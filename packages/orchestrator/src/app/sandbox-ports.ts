@@ -5,6 +5,7 @@ import type { AgentConnector } from "../line/agent-connector.ts";
 import type { CallOptions, Sandboxes } from "./application.ts";
 import type { Belongings } from "./belongings.ts";
 import type { CreateRequest } from "./create-request.ts";
+import { KeyedMutex } from "./keyed-mutex.ts";
 import type { PortDirectory } from "./port-directory.ts";
 import type { PortLinks } from "./port-links.ts";
 import type { AdmittedPort, Port, PortAddress, Ports, Visitor } from "./ports.ts";
@@ -14,8 +15,8 @@ import type { Principal } from "./principal.ts";
 export interface ExternalDoor {
   /** Throws what the system says of a port that cannot be listened on. Twice is as once. */
   open(port: ExternalPort): Promise<void>;
-  /** Ends the connections there are, too. */
-  close(external: number): void;
+  /** Ends the connections there are, too. One that leads elsewhere by now stays. */
+  close(port: ExternalPort): void;
 }
 
 export interface ExternalPort {
@@ -52,6 +53,8 @@ export class SandboxPorts implements Ports, Belongings {
   readonly #errors = new Map<number, string>();
   /** External ports of sandboxes in reach, from before there was a door to open them. */
   readonly #waiting = new Map<number, ExternalPort>();
+  /** What is learned last was read last, or a port that was closed would stay open to all. */
+  readonly #learning = new KeyedMutex<SandboxId>();
   #sandboxes: Pick<Sandboxes, "get" | "connect"> | undefined;
   #door: ExternalDoor | undefined;
 
@@ -93,19 +96,21 @@ export class SandboxPorts implements Ports, Belongings {
   async running(row: SandboxRecord, request?: CreateRequest): Promise<void> {
     const { rows, directory } = this.#parts;
     const isNew = request !== undefined && request.ports.length === 0;
-    const ports = directory.known(row.id) ?? (isNew ? [] : await rows.ofSandbox(row.id));
-    directory.learn(row.id, ports);
+    const ports = await this.#learning.run(row.id, async () => {
+      const read = directory.known(row.id) ?? (isNew ? [] : await rows.ofSandbox(row.id));
+      directory.learn(row.id, read);
+      return read;
+    });
     for (const port of ports.flatMap(externalOf)) {
       // Logged, and shown with the port: the sandbox runs without it.
       await this.#open(port).catch(() => undefined);
+      if (directory.known(row.id) === undefined) this.#close(port);
     }
   }
 
   away(row: SandboxRecord): void {
     const { directory } = this.#parts;
-    for (const { external } of (directory.known(row.id) ?? []).flatMap(externalOf)) {
-      this.#close(external);
-    }
+    for (const port of (directory.known(row.id) ?? []).flatMap(externalOf)) this.#close(port);
     directory.forget(row.id);
   }
 
@@ -146,6 +151,11 @@ export class SandboxPorts implements Ports, Belongings {
         await rows.remove(id, config.internal);
         throw error;
       }
+      // Taken back while it was opened: by then its number may be another sandbox's.
+      if ((await rows.get(id, config.internal)) === undefined) {
+        this.#close(external);
+        throw portNotFound(id, config.internal);
+      }
     }
     await this.#learn(id);
     return this.#shown(record);
@@ -176,7 +186,8 @@ export class SandboxPorts implements Ports, Belongings {
     await this.#use().get(principal, id);
     const before = await rows.get(id, internal);
     const isRemoved = await rows.remove(id, internal);
-    if (before?.external !== undefined && isRemoved) this.#close(before.external);
+    const external = before === undefined ? [] : externalOf(before);
+    if (isRemoved) for (const port of external) this.#close(port);
     await this.#learn(id);
     return isRemoved;
   }
@@ -233,12 +244,14 @@ export class SandboxPorts implements Ports, Belongings {
     return record;
   }
 
-  async #learn(id: SandboxId): Promise<void> {
+  #learn(id: SandboxId): Promise<void> {
     const { directory, rows } = this.#parts;
-    const isHere = directory.known(id) !== undefined;
-    const ports = isHere ? await rows.ofSandbox(id) : [];
-    directory.forget(id);
-    if (isHere) directory.learn(id, ports);
+    return this.#learning.run(id, async () => {
+      const ports = directory.known(id) === undefined ? [] : await rows.ofSandbox(id);
+      const isHere = directory.known(id) !== undefined;
+      directory.forget(id);
+      if (isHere) directory.learn(id, ports);
+    });
   }
 
   #use(): Pick<Sandboxes, "get" | "connect"> {
@@ -301,10 +314,11 @@ export class SandboxPorts implements Ports, Belongings {
     }
   }
 
-  #close(external: number): void {
-    this.#waiting.delete(external);
+  #close(port: ExternalPort): void {
+    const { external, sandboxId } = port;
+    if (this.#waiting.get(external)?.sandboxId === sandboxId) this.#waiting.delete(external);
     this.#errors.delete(external);
-    this.#door?.close(external);
+    this.#door?.close(port);
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Server as HttpServer, createServer as createHttpServer } from "node:http";
 import { type Server as NetServer, type Socket, createServer } from "node:net";
-import { LIMITS, newId } from "@insien/protocol";
+import { InsienError, LIMITS, newId } from "@insien/protocol";
 import { copyBytes } from "@insien/sockets";
 import type { FastifyBaseLogger } from "fastify";
 import type { Ports } from "../../app/ports.ts";
@@ -23,6 +23,22 @@ interface Listening {
   port: ExternalPort;
   server: HttpServer | NetServer;
   sockets: Set<Socket>;
+  /** Once it listens. */
+  ready: Promise<void>;
+}
+
+const leadsToSame = (one: ExternalPort, other: ExternalPort): boolean =>
+  one.sandboxId === other.sandboxId &&
+  one.internal === other.internal &&
+  one.protocol === other.protocol;
+
+/** A server that is closed before it listens might never say so, and listen all the same. */
+function end({ server, sockets, ready }: Listening): void {
+  void ready.then(
+    () => server.close(),
+    () => undefined,
+  );
+  for (const socket of sockets) socket.destroy();
 }
 
 /** Ports of the host that lead to a sandbox's: http through the same door as previews, tcp as bytes. */
@@ -34,8 +50,15 @@ export class ExternalPorts implements ExternalDoor, AsyncDisposable {
     this.#options = options;
   }
 
+  /** Last asked for, last served: whatever the number led to before is ended. */
   async open(port: ExternalPort): Promise<void> {
-    if (this.#listening.has(port.external)) return;
+    for (;;) {
+      const known = this.#listening.get(port.external);
+      if (known === undefined) break;
+      if (leadsToSame(known.port, port)) return known.ready;
+      this.close(known.port);
+      await known.ready.catch(() => undefined);
+    }
     const server = port.protocol === "tcp" ? this.#tcp(port) : this.#http(port);
     const sockets = new Set<Socket>();
     server.maxConnections = LIMITS.externalPortConnections.value;
@@ -43,25 +66,35 @@ export class ExternalPorts implements ExternalDoor, AsyncDisposable {
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
     });
-    await new Promise<void>((resolve, reject) => {
+    const ready = new Promise<void>((resolve, reject) => {
       // Later ones, such as too many open files, concern single connections.
       server.on("error", reject);
       server.listen(port.external, this.#options.host, resolve);
     });
-    this.#listening.set(port.external, { port, server, sockets });
+    const listening = { port, server, sockets, ready };
+    // Before it listens, so that a close that comes in between is not lost.
+    this.#listening.set(port.external, listening);
+    const isWanted = () => this.#listening.get(port.external) === listening;
+    await ready.catch((error: unknown) => {
+      if (isWanted()) this.#listening.delete(port.external);
+      throw error;
+    });
+    if (isWanted()) return;
+    const message = `The external port ${port.external} was taken back while it was opened`;
+    throw new InsienError("conflict", message);
   }
 
-  close(external: number): void {
-    const listening = this.#listening.get(external);
-    this.#listening.delete(external);
-    if (listening === undefined) return;
-    listening.server.close();
-    for (const socket of listening.sockets) socket.destroy();
+  close(port: ExternalPort): void {
+    const listening = this.#listening.get(port.external);
+    if (listening === undefined || !leadsToSame(listening.port, port)) return;
+    this.#listening.delete(port.external);
+    end(listening);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const external of this.#listening.keys()) this.close(external);
-    await Promise.resolve();
+    const all = [...this.#listening.values()];
+    for (const { port } of all) this.close(port);
+    await Promise.allSettled(all.map(({ ready }) => ready));
   }
 
   #http(port: ExternalPort): HttpServer {
