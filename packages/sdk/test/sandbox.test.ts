@@ -146,6 +146,12 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
     const error = await nowhere.info().catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(SandboxConnectionError);
     expect((error as Error).message).toMatch(/cannot reach 127.0.0.1:1 .*is Insien running/);
+    expect((error as SandboxConnectionError).hint).toContain("Start Insien");
+    const apiUrl = server.options.apiUrl.replace("http:", "https:");
+    await expect(new Sandbox({ apiKey: "k", apiUrl }).info()).rejects.toMatchObject({
+      message: expect.stringContaining("does not speak TLS"),
+      hint: expect.stringContaining("http://"),
+    });
   });
 
   test("an aborted creation rejects with the signal's reason and leaves no sandbox", async () => {
