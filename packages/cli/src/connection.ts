@@ -29,11 +29,21 @@ export async function findServer(flags: ConnectionFlags): Promise<ServerAddress>
     process.env["INSIEN_API_KEY"] ??
     (isLocal ? (process.env["API_KEY"] ?? local.apiKey) : undefined);
   if (apiKey) return { apiUrl, apiKey };
+  if (isLocal) {
+    throw new UsageError(
+      `There is no API key for ${apiUrl}.`,
+      "The server was given its key: set INSIEN_API_KEY to it, or pass --api-key.",
+    );
+  }
+  if (flags.url !== undefined || process.env["INSIEN_API_URL"] !== undefined) {
+    throw new UsageError(
+      `There is no API key for ${apiUrl}.`,
+      "Set INSIEN_API_KEY or pass --api-key. In the directory of a running server neither is needed.",
+    );
+  }
   throw new UsageError(
-    `There is no API key for ${apiUrl}.`,
-    isLocal
-      ? "The server was given its key: set INSIEN_API_KEY to it, or pass --api-key."
-      : "Set INSIEN_API_KEY or pass --api-key. In the directory of a running server neither is needed.",
+    `No server runs from ${dataDirectory()}, and no other is named.`,
+    "Start one with `insien up -d`, or set INSIEN_API_URL and INSIEN_API_KEY to those of another.",
   );
 }
 

@@ -34,7 +34,7 @@ export async function sandboxIdOf(server: ServerAddress, reference: string): Pro
   const ids = [only, ...others].slice(0, 8).map(({ id }) => id);
   throw new UsageError(
     `'${reference}' means ${others.length + 1} sandboxes: ${ids.join(", ")}${others.length > 7 ? ", ..." : ""}.`,
-    "Write more of the id.",
+    named.length > 0 ? "They have the same name: write the id." : "Write more of the id.",
   );
 }
 

@@ -42,5 +42,8 @@ async function carry(sandbox: Sandbox, port: number, socket: Socket): Promise<vo
   socket.on("error", () => socket.destroy());
   const connection = await sandbox.ports.open(port);
   socket.on("close", () => connection.close());
-  await pipeline(socket, Duplex.fromWeb(connection), socket);
+  await pipeline(socket, Duplex.fromWeb(connection), socket).catch((error: unknown) => {
+    // Whoever closes a connection without waiting for the other side has just had enough.
+    if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
+  });
 }

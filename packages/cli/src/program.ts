@@ -39,7 +39,7 @@ export function makeProgram(): Command {
     .version(packageJson.version)
     .addOption(new Option("--url <url>", "the server's address"))
     .addOption(new Option("--api-key <key>", "its key (better: INSIEN_API_KEY)"))
-    .showHelpAfterError("See `insien help` for what there is.")
+    .showHelpAfterError("See `insien help`, and `insien help <command>`, for what there is.")
     .showSuggestionAfterError()
     .enablePositionalOptions()
     .addHelpText("after", EXIT_CODES);

@@ -56,11 +56,12 @@ export async function startDetached(directory: string): Promise<RunningServer> {
   }
   await mkdir(directory, { recursive: true });
   await using file = await open(log, "a", 0o600);
+  const { size: before } = await file.stat();
   const child = spawn(process.execPath, [...NODE_OPTIONS, programPath(), "serve"], {
     stdio: ["ignore", file.fd, file.fd],
     detached: true,
   });
-  const server = await waitUntilReady(child, directory, log);
+  const server = await waitUntilReady(child, directory, { path: log, before });
   child.unref();
   return { ...server, log };
 }
@@ -85,7 +86,7 @@ export async function stopServer(directory: string): Promise<boolean> {
 async function waitUntilReady(
   child: ChildProcess,
   directory: string,
-  log: string,
+  log: { path: string; before: number },
 ): Promise<{ pid: number; url: string }> {
   const deadline = performance.now() + READY_MS;
   for (;;) {
@@ -96,7 +97,7 @@ async function waitUntilReady(
     if (server !== undefined && server.pid === child.pid) return server;
     if (performance.now() > deadline) {
       child.kill();
-      throw new Error(`The server was not ready after ${READY_MS / 1000} s; see ${log}.`);
+      throw new Error(`The server was not ready after ${READY_MS / 1000} s; see ${log.path}.`);
     }
     await pause(LOOK_MS);
   }
@@ -120,7 +121,14 @@ function isAlive(pid: number): boolean {
 }
 
 const LAST_LINES = 12;
-const lastLines = async (path: string): Promise<string> =>
-  (await readFile(path, "utf8")).trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+/** Of this start: what earlier ones said is in the file before it. */
+const lastLines = async ({ path, before }: { path: string; before: number }): Promise<string> =>
+  (await readFile(path))
+    .subarray(before)
+    .toString()
+    .trimEnd()
+    .split("\n")
+    .slice(-LAST_LINES)
+    .join("\n");
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));

@@ -55,6 +55,9 @@ export function portOf(text: string): PortText {
     /^(?:(\d{1,5}):)?(\d{1,5})(?:\/(http|tcp))?$/.exec(text.trim()) ?? [];
   if (internal === undefined)
     throw new UsageError(`'${text}' is no port.`, "Write 8080, 9000:8080 or 9000:5432/tcp.");
+  // 0 of the host is any that is free.
+  if (Number(internal) === 0 || Number(internal) > 65_535 || Number(external ?? 0) > 65_535)
+    throw new UsageError(`'${text}' is no port.`, "Ports are from 1 to 65535.");
   return {
     internal: Number(internal),
     ...(external === undefined ? {} : { external: Number(external) }),

@@ -157,4 +157,5 @@ test("a folder is exported as a zip", async () => {
   expect(zip.byteLength).toBe(answer.bytes);
   expect(zip.subarray(0, 4).toString("latin1")).toBe("PK\u0003\u0004");
   expect(zip.includes("numbers.txt")).toBe(true);
+  expect(await insien.text(["export", "box", "/tmp/report", "-"])).toMatch(/^PK\u0003\u0004/);
 });

@@ -126,9 +126,12 @@ describe("mistakes", () => {
     { words: ["create", "--ttl", "soon"], code: 2, says: "90s, 15m" },
     { words: ["create", "--memory", "lots"], code: 2, says: "memory" },
     { words: ["create", "--image", "busybox"], code: 1, says: "bubblewrap" },
+    { words: ["create", "--name", "box"], code: 2, says: "insien rm box" },
+    { words: ["create", "--build", "/no/such/place"], code: 2, says: "no directory" },
+    { words: ["ports", "forward", "box", "70000"], code: 2, says: "from 1 to 65535" },
     { words: ["cp", "a", "b"], code: 2, says: "in a sandbox" },
     { words: ["--api-key", "wrong-key-wrong", "ls"], code: 5, says: "API key" },
-    { words: ["--url", "http://127.0.0.1:1", "ls"], code: 4, says: "cannot reach" },
+    { words: ["--url", "http://127.0.0.1:1", "ls"], code: 4, says: "insien up -d" },
   ])("insien $words", async ({ words, code, says }) => {
     const outcome = await insien.run(words);
     expect(outcome.stderr).toContain(says);

@@ -51,10 +51,23 @@ test("a server that cannot start says why", async () => {
   });
   expect(code).toBe(1);
   expect(stderr).toContain("PORT");
+  const next = await insien.run(["up", "--detach"], {
+    cwd,
+    environment: { ...environment, INSIEN_RUNTIME: "podman" },
+  });
+  expect(next.stderr).toContain("INSIEN_RUNTIME");
+  expect(next.stderr, "what an earlier start said").not.toContain("PORT");
+});
+
+test("the server's own commands tell of their options", async () => {
+  expect(await insien.text(["worker", "--help"])).toContain("--dry-run");
+  expect((await insien.run(["doctor", "--jsno"])).stderr).toContain("Did you mean --json");
 });
 
 test("without a server or a key, what to do is said", async () => {
   const { code, stderr } = await insien.run(["ls"], { cwd: directory });
   expect(code).toBe(2);
+  expect(stderr).toContain("No server runs from");
+  expect(stderr).toContain("insien up -d");
   expect(stderr).toContain("INSIEN_API_KEY");
 });

@@ -1,8 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
-import { Sandbox, type CreateProgress, type VolumeConfig } from "@insien/sandbox";
+import { Sandbox, type CreateProgress, type SandboxInfo, type VolumeConfig } from "@insien/sandbox";
 import { LIMITS } from "@insien/protocol";
 import { type Command, Option } from "commander";
+import type { ServerAddress } from "../connection.ts";
 import { serverOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
 import { harmless } from "../output/harmless.ts";
@@ -84,6 +85,7 @@ export function addCreate(program: Command): void {
     .passThroughOptions()
     .action(async (words: string[], flags: Flags, command: Command) => {
       const server = await serverOf(command);
+      if (flags.name !== undefined) await refuseTakenName(server, flags.name);
       using progress = new Progress();
       const sandbox = await Sandbox.create({
         ...server,
@@ -94,13 +96,30 @@ export function addCreate(program: Command): void {
       sandbox.disconnect();
       progress.done();
       if (flags.quiet === true || !process.stdout.isTTY) print(flags, info, info.id);
-      else
-        print(
-          flags,
-          info,
-          `${info.id}  is ${info.state}. Try: insien shell ${info.name ?? info.id}`,
+      else print(flags, info, `${info.id}  is ${info.state}. Try: insien ${nextStep(info, flags)}`);
+      if (info.main?.state === "failed")
+        process.stderr.write(
+          `Its main command failed. What it said: insien logs ${info.name ?? info.id}\n`,
         );
     });
+}
+
+/** What whoever made such a sandbox most likely wants of it. */
+function nextStep({ id, name = id, main }: SandboxInfo, { publish = [] }: Flags): string {
+  const [port] = publish;
+  if (port !== undefined && port.protocol !== "tcp") return `ports link ${name} ${port.internal}`;
+  return main === undefined ? `shell ${name}` : `logs -f ${name}`;
+}
+
+/** Two of one name could only be meant by their ids. */
+async function refuseTakenName(server: ServerAddress, name: string): Promise<void> {
+  for await (const sandbox of Sandbox.list(server)) {
+    if (sandbox.name !== name) continue;
+    throw new UsageError(
+      `There is a sandbox ${name} already: ${sandbox.id}, which is ${sandbox.state}.`,
+      `Choose another name, or remove it first: insien rm ${name}`,
+    );
+  }
 }
 
 async function settingsOf(words: string[], flags: Flags) {
@@ -148,7 +167,9 @@ function volumeOf(text: string, index: number): [string, VolumeConfig] {
 /** The files below a directory as a build takes them. Hidden directories of version control stay out. */
 async function contextOf(directory: string): Promise<Record<string, string | { base64: string }>> {
   const root = resolve(directory);
-  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => {
+    throw new UsageError(`${directory} is no directory that can be read.`);
+  });
   const files: Record<string, string | { base64: string }> = {};
   let total = 0;
   for (const entry of entries) {
@@ -167,7 +188,10 @@ async function contextOf(directory: string): Promise<Record<string, string | { b
     files[name] = Buffer.from(text).equals(bytes) ? text : { base64: bytes.toString("base64") };
   }
   if (files["Dockerfile"] === undefined)
-    throw new UsageError(`There is no Dockerfile in ${directory}.`);
+    throw new UsageError(
+      `There is no Dockerfile in ${directory}.`,
+      "Name the directory that has it: insien create --build ./app",
+    );
   return files;
 }
 

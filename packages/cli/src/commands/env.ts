@@ -16,6 +16,7 @@ export function addEnvironment(program: Command): void {
     .description("See and change a sandbox's environment variables");
   env
     .command("get", { isDefault: true })
+    .alias("ls")
     .description("Show them")
     .argument("<sandbox>", "id, beginning of an id, or name")
     .option("--json", "as JSON")

@@ -1,5 +1,7 @@
 import { resolve } from "node:path";
 import { stat } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
@@ -13,11 +15,16 @@ export function addExport(program: Command): void {
     .description("Save a folder of a sandbox as a zip file")
     .argument("<sandbox>", "id, beginning of an id, or name")
     .argument("[folder]", "the home directory by default", ".")
-    .argument("[file]", "where to; named after the folder by default")
+    .argument("[file]", "where to, or - for stdout; named after the folder by default")
     .option("--json", "as JSON")
     .action(async (...call: [string, string, string | undefined, OutputFlags, Command]) => {
       const [reference, folder, file, flags, command] = call;
       await using sandbox = await sandboxOf(command, reference);
+      if (file === "-") {
+        const zip = await sandbox.files.readArchive(folder, { format: "zip", requestTimeoutMs: 0 });
+        await pipeline(Readable.fromWeb(zip), process.stdout, { end: false });
+        return;
+      }
       const target = resolve(file ?? `${copyName(folder) ?? "sandbox"}.zip`);
       using progress = new Progress();
       progress.step(`${folder} ...`);

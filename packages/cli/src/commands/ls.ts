@@ -11,7 +11,7 @@ interface Flags extends OutputFlags {
   quiet?: boolean;
 }
 
-const HEADINGS = ["ID", "NAME", "STATE", "TEMPLATE", "CPU", "MEMORY", "CREATED", "EXPIRES"];
+const HEADINGS = ["ID", "NAME", "STATE", "MAIN", "TEMPLATE", "CPU", "MEMORY", "CREATED", "EXPIRES"];
 
 export function addList(program: Command): void {
   program
@@ -40,6 +40,7 @@ const row = (sandbox: SandboxInfo): (string | undefined)[] => [
   sandbox.id,
   sandbox.name,
   stateText(sandbox.state),
+  sandbox.main && stateText(sandbox.main.state),
   sandbox.image ?? sandbox.template,
   String(sandbox.resources.cpu),
   sandbox.resources.memory,

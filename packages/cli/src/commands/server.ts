@@ -26,7 +26,8 @@ export function addServerProcesses(program: Command): void {
       print(
         flags,
         server,
-        `Insien runs at ${server.url} (process ${server.pid}); its output is in ${server.log}.`,
+        `Insien runs at ${server.url} (process ${server.pid}); its output is in ${server.log}.\n` +
+          "In this directory `insien` needs no key; for other programs it is shown in that file.",
       );
     });
   program
@@ -43,25 +44,38 @@ export function addServerProcesses(program: Command): void {
         stopped ? "The server has stopped." : "No server runs from this directory.",
       );
     });
-  addPassedOn(program, "monitor", "Measure sandboxes in a process of its own (needs DATABASE_URL)");
-  addPassedOn(
-    program,
-    "worker",
-    "Clean up in a process of its own; --dry-run says what it would do",
-  );
-  addPassedOn(program, "doctor", "Check this machine, and say what to do about what is wrong");
+  addProcess(program, "monitor", {
+    description: "Measure sandboxes in a process of its own (needs DATABASE_URL)",
+  });
+  addProcess(program, "worker", {
+    description: "Clean up in a process of its own (needs DATABASE_URL)",
+    options: {
+      "--once": "do it once and end",
+      "--dry-run": "only say what it would remove, and end",
+    },
+  });
+  addProcess(program, "doctor", {
+    description: "Check this machine, and say what to do about what is wrong",
+    options: { "--json": "as JSON" },
+  });
 }
 
-/** Options are the program's own and are passed on as they are, `--help` too. */
-function addPassedOn(program: Command, name: string, description: string): void {
-  program
-    .command(name)
-    .description(description)
-    .argument("[options...]")
-    .allowUnknownOption()
-    .passThroughOptions()
-    .helpOption(false)
-    .action(async (options: string[]) => {
-      process.exitCode = await runServerProgram([name, ...options]);
-    });
+/** What the server's program does under the same name, with the same options. */
+function addProcess(
+  program: Command,
+  name: string,
+  { description, options = {} }: { description: string; options?: Record<string, string> },
+): void {
+  const command = program.command(name).description(description);
+  for (const [option, meaning] of Object.entries(options)) command.option(option, meaning);
+  command.action(async () => {
+    const given = Object.keys(options).filter(
+      (option) => command.getOptionValueSource(camelCase(option)) === "cli",
+    );
+    process.exitCode = await runServerProgram([name, ...given]);
+  });
 }
+
+/** As commander calls an option's value. */
+const camelCase = (option: string): string =>
+  option.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -1,4 +1,4 @@
-import type { Webhook, WebhookDelivery } from "@insien/sandbox";
+import type { SandboxClient, Webhook, WebhookDelivery } from "@insien/sandbox";
 import { type Command, Option } from "commander";
 import { clientOf } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -18,6 +18,9 @@ interface DeliveryFlags extends OutputFlags {
 }
 
 const PAGE = 100;
+/** Longer than a receiver may take to answer. */
+const OUTCOME_MS = 12_000;
+const LOOK_MS = 200;
 
 export function addWebhooks(program: Command): void {
   const webhook = program.command("webhook").description("Have events sent to an address of yours");
@@ -57,6 +60,10 @@ function addHooks(webhook: Command): void {
       const { event: events, description } = flags;
       const made = await client.webhooks.create({ url, events, description });
       print(flags, made, `${made.id}\n${made.secret}\n`);
+      if (flags.json !== true && process.stdout.isTTY)
+        process.stderr.write(
+          `The second line is the secret that it signs with: keep it, it cannot be shown again.\nTry it: insien webhook test ${made.id}\n`,
+        );
     });
   for (const [verb, active] of [
     ["enable", true],
@@ -91,12 +98,12 @@ function addHooks(webhook: Command): void {
 function addDeliveries(webhook: Command): void {
   webhook
     .command("test")
-    .description("Send a test event")
+    .description("Send a test event, and say what became of it")
     .argument("<webhook>", "id")
     .option("--json", "as JSON")
     .action(async (id: string, flags: OutputFlags, command: Command) => {
       await using client = await clientOf(command);
-      tell(flags, await client.webhooks.test(id));
+      tell(flags, await outcomeOf(client, id, await client.webhooks.test(id)));
     });
   webhook
     .command("log")
@@ -135,8 +142,39 @@ function addDeliveries(webhook: Command): void {
     .option("--json", "as JSON")
     .action(async (id: string, delivery: string, flags: OutputFlags, command: Command) => {
       await using client = await clientOf(command);
-      tell(flags, await client.webhooks.replay(id, delivery));
+      tell(flags, await outcomeOf(client, id, await client.webhooks.replay(id, delivery)));
     });
+}
+
+/** As it is after its next attempt, or after some seconds, whichever comes first. */
+async function outcomeOf(
+  client: SandboxClient,
+  id: string,
+  sent: WebhookDelivery,
+): Promise<WebhookDelivery> {
+  const deadline = performance.now() + OUTCOME_MS;
+  while (performance.now() < deadline) {
+    const found = await findDelivery(client, id, sent.id);
+    const isTried = found?.error !== undefined && found.attempts > sent.attempts;
+    if (found !== undefined && (found.state !== "pending" || isTried)) return found;
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+  return sent;
+}
+
+/** New ones come first, so that one page has it. */
+async function findDelivery(
+  client: SandboxClient,
+  id: string,
+  deliveryId: string,
+): Promise<WebhookDelivery | undefined> {
+  let seen = 0;
+  for await (const delivery of client.webhooks.deliveries(id)) {
+    if (delivery.id === deliveryId) return delivery;
+    seen += 1;
+    if (seen === PAGE) return undefined;
+  }
+  return undefined;
 }
 
 function tell(flags: OutputFlags, delivery: WebhookDelivery): void {
