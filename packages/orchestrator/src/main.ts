@@ -31,6 +31,7 @@ async function chooseRuntime(config: Config, kit: AgentKit, ownerId: string): Pr
       ownerId,
       kit,
       allowSudo: config.allowSudo,
+      ...(config.registries === undefined ? {} : { registries: config.registries }),
       ...(config.dockerSocket === undefined ? {} : { socketPath: config.dockerSocket }),
     });
   const bubblewrap = () =>
@@ -140,7 +141,11 @@ function examineHost(config: Config, flags: ReadonlySet<Flag>): Promise<number> 
 /** A sentence for what a person can mend, and the whole stack for what only we can. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof InsienError) return error.message;
+  if (error instanceof InsienError) {
+    return error.code === "database_unavailable"
+      ? `${error.message}. DATABASE_URL says where it is.`
+      : error.message;
+  }
   if ("code" in error && error.code === "EADDRINUSE" && "port" in error) {
     return `Port ${String(error.port)} is taken; choose others with PORT and WS_PORT (0 takes a free one).`;
   }
