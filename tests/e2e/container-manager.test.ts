@@ -70,8 +70,15 @@ describe.each(presentRuntimes)("a container that is managed, on %s", (runtime) =
     });
     const main = await until(sandbox, "running", 2);
     expect(main).toMatchObject({ state: "running", restarts: 2, maxRetries: 3 });
-    const lines = await Array.fromAsync(sandbox.logs());
-    expect(textOf(lines, "stdout")).toEqual(["run 0 red", "run 1 red", "run 2 red"]);
+    // It runs before it has printed.
+    const printed = await waitFor(
+      async () => {
+        const lines = textOf(await Array.fromAsync(sandbox.logs()), "stdout");
+        return lines.length >= 3 ? lines : undefined;
+      },
+      { describe: "what the third run prints" },
+    );
+    expect(printed).toEqual(["run 0 red", "run 1 red", "run 2 red"]);
     const tail = await fetch(`${server.url}/api/v1/sandboxes/${sandbox.id}/logs?tail=1`, {
       headers: server.headers,
     });
