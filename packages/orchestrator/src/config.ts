@@ -45,6 +45,8 @@ export interface Config {
   readonly quotas: Readonly<Partial<Record<QuotaName, number>>>;
   /** Servers from which every owner may mount volumes; administrators may from any. */
   readonly nfsServers: readonly string[];
+  /** Of images; `undefined`: all that are at public addresses. */
+  readonly registries: readonly string[] | undefined;
   readonly publicUrl: string | undefined;
   /** Where other orchestrators on the same database reach this one; from its address when `undefined`. */
   readonly nodeUrl: string | undefined;
@@ -149,6 +151,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     }),
     quotas: quotasFrom(given),
     nfsServers: given.INSIEN_NFS_SERVERS ?? [],
+    registries: given.INSIEN_REGISTRIES,
     publicUrl: given.INSIEN_PUBLIC_URL,
     nodeUrl: given.INSIEN_NODE_URL,
     domain: given.INSIEN_DOMAIN ?? domainOf(given.INSIEN_PUBLIC_URL),

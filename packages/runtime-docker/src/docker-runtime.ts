@@ -45,6 +45,8 @@ export interface DockerRuntimeOptions {
   socketPath?: string;
   /** Lets `sudo` work inside, at the price of setuid programs being honoured. */
   allowSudo?: boolean;
+  /** Registries that alone are pulled from, private ones among them; any public one by default. */
+  registries?: readonly string[];
   /** Where the networks of machines with `internet` come from, a /28 each. */
   subnetRange?: string;
   /** Of a machine's image, before its files are kept as one layer when it gets other volumes. */
@@ -87,7 +89,7 @@ class DockerRuntime implements Runtime {
   constructor(options: DockerRuntimeOptions) {
     this.#options = options;
     this.#engine = new Engine(options.socketPath ?? DEFAULT_SOCKET);
-    this.#images = new ImageStore(this.#engine);
+    this.#images = new ImageStore(this.#engine, options.registries);
     const imagesDirectory = options.imagesDirectory ?? IMAGES_DIRECTORY;
     this.#builder = new ImageBuilder(this.#engine, this.#images, imagesDirectory);
     const subnets = parseSubnetRange(options.subnetRange ?? DEFAULT_SUBNET_RANGE);

@@ -12,3 +12,10 @@ export function withTag(reference: string): string {
  */
 export const isImageId = (reference: string): boolean =>
   /^(?:sha\d+:.*|[0-9a-f]{64})$/is.test(reference);
+
+/** The host, and port, that an image is pulled from. */
+export function registryOf(reference: string): string {
+  const [first = "", ...others] = reference.split("/");
+  const isHost = /[.:A-Z]/.test(first) || first === "localhost";
+  return others.length > 0 && isHost ? first.toLowerCase() : "docker.io";
+}

@@ -3,6 +3,7 @@ import { InsienError } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
 import { jsonLines, untilAborted, type Engine } from "./engine.ts";
 import { withTag } from "./image-reference.ts";
+import { assertRegistry } from "./registries.ts";
 
 export interface StoredImage {
   id: string;
@@ -30,9 +31,12 @@ const isRoot = (user: string): boolean => /^(root|0)?(:.*)?$/.test(user);
 
 export class ImageStore {
   readonly #engine: Engine;
+  readonly #registries: readonly string[] | undefined;
 
-  constructor(engine: Engine) {
+  /** `registries`: which alone are pulled from; any at public addresses by default. */
+  constructor(engine: Engine, registries?: readonly string[]) {
     this.#engine = engine;
+    this.#registries = registries;
   }
 
   async find(reference: string): Promise<StoredImage | undefined> {
@@ -52,6 +56,7 @@ export class ImageStore {
   /** Throws `image_unavailable` with the registry's own words. */
   async pull(reference: string, options: ImageCallOptions = {}): Promise<StoredImage> {
     const { signal, onProgress } = options;
+    await assertRegistry(reference, this.#registries);
     try {
       const pulling = await this.#engine.docker.pull(withTag(reference));
       await untilAborted(pulling, signal, () => follow(pulling, onProgress));

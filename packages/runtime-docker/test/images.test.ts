@@ -83,7 +83,8 @@ describe.skipIf(!dockerAnswers || !hasRegistry)("pulling", () => {
     await writeFile(join(directory, "ballast"), randomBytes(24 * MiB));
     const image = await pushAndForget(registry, await importDirectory(directory, "pulled"));
     onTestFinished(() => removeImage(image));
-    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit() });
+    const registries = [registry.host];
+    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit(), registries });
     const progress: Progress[] = [];
     const onProgress = (step: Progress) => void progress.push(step);
     const prepared = await runtime.prepare({ name: "pulled", image }, { onProgress });
@@ -101,7 +102,8 @@ describe.skipIf(!dockerAnswers || !hasRegistry)("pulling", () => {
 
   test("an image that the registry does not have is unavailable, in the registry's words", async () => {
     await using registry = await startRegistry();
-    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit() });
+    const registries = [registry.host];
+    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit(), registries });
     const image = `${registry.host}/insien-test/missing:1`;
     await expect(runtime.prepare({ name: "missing", image })).rejects.toMatchObject({
       code: "image_unavailable",
@@ -110,7 +112,8 @@ describe.skipIf(!dockerAnswers || !hasRegistry)("pulling", () => {
   });
 
   test("a registry that does not answer makes the image unavailable", async () => {
-    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit() });
+    const registries = ["127.0.0.1:1"];
+    const runtime = createDockerRuntime({ ownerId: "testimages", kit: await kit(), registries });
     const image = "127.0.0.1:1/insien-test/missing:1";
     await expect(runtime.prepare({ name: "missing", image })).rejects.toMatchObject({
       code: "image_unavailable",

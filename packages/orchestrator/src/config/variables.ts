@@ -173,6 +173,8 @@ const shape = {
   INSIEN_QUOTA_MEMORY: size.optional(),
   INSIEN_QUOTA_DISK: size.optional(),
   INSIEN_QUOTA_CREATES_PER_MINUTE: whole(0, 1_000_000).optional(),
+  /** The daemon pulls with the host's address: these alone, or all that are public. */
+  INSIEN_REGISTRIES: hosts.optional(),
   /** The host mounts with its own address and rights: from elsewhere only for administrators. */
   INSIEN_NFS_SERVERS: hosts.optional(),
   INSIEN_PUBLIC_URL: webUrl.optional(),
