@@ -21,8 +21,13 @@ export const isConflict = (error: unknown): boolean =>
 /** The Engine's own words, without the status line that dockerode puts before them. */
 export function engineWords(error: unknown): string {
   if (isEngineError(error) && error.json?.message !== undefined) return error.json.message.trim();
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/^\(HTTP code \d+\) [\w ]+ - /, "").trim();
 }
+
+/** The Engine says so with 400 or 500, depending on what is asked. */
+const isNoImageName = (error: unknown): boolean =>
+  isEngineError(error) && engineWords(error).includes("invalid reference format");
 
 const UNREACHABLE = new Set([
   "ENOENT",
@@ -71,7 +76,8 @@ export class Engine {
       const message = `Docker does not answer at ${this.socketPath} (${reason}); ${what} is not possible`;
       return new InsienError("create_failed", message, { cause });
     }
-    return new InsienError(code, `${what} failed: ${engineWords(cause)}`, { cause });
+    const kind = isNoImageName(cause) ? "invalid_request" : code;
+    return new InsienError(kind, `${what} failed: ${engineWords(cause)}`, { cause });
   }
 }
 
