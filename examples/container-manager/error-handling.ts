@@ -1,6 +1,6 @@
 // What can go wrong, by class. Needs a running Insien and its key:
 //
-//   INSIEN_API_KEY=... node error-handling.ts http://localhost:3000
+//   INSIEN_API_KEY=... npm run error-handling -- http://localhost:3000
 import {
   SandboxClient,
   SandboxError,

@@ -1,6 +1,6 @@
 // A container with a program and a port. Needs a running Insien with Docker, and its key:
 //
-//   INSIEN_API_KEY=... node quick-start.ts http://localhost:3000 python:3.9
+//   INSIEN_API_KEY=... npm start -- http://localhost:3000 python:3.9
 import { SandboxClient, type CreateSandboxRequest } from "@insien/sandbox";
 
 const [url = "http://localhost:3000", image = "python:3.9", command = "python -m http.server 8080"] =

@@ -1,6 +1,6 @@
 // Following what a command prints. Needs a running Insien and its key:
 //
-//   INSIEN_API_KEY=... node streaming.ts http://localhost:3000
+//   INSIEN_API_KEY=... npm run streaming -- http://localhost:3000
 import { SandboxClient } from "@insien/sandbox";
 
 const [url = "http://localhost:3000"] = process.argv.slice(2);

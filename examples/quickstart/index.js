@@ -1,6 +1,6 @@
 // What a sandbox can do, step by step. Needs a running Insien and its key:
 //
-//   INSIEN_API_KEY=... node index.js
+//   INSIEN_API_KEY=... npm start
 import { Sandbox } from '@insien/sandbox';
 
 const started = performance.now();
