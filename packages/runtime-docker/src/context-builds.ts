@@ -101,7 +101,18 @@ export class ContextBuilds implements ImageBuilds {
       [BASE_IMAGE, base],
       [`${BASE_IMAGE}:latest`, base],
     ]);
-    return planBuild(dockerfile, { replacements, label: this.#label(imageKind.step) });
+    return planBuild(dockerfile, { replacements, label: this.#stepLabel(request) });
+  }
+
+  /**
+   * The daemon answers a step from any image that was made by the same step on the same ground. By
+   * this ground those of one owner and one network are apart from all others: what a step without a
+   * network could not fetch would otherwise be missing for everybody.
+   */
+  #stepLabel({ ownerId, network }: BuildRequest): string {
+    const whose = createHash("sha256").update([this.#parts.ownerId, ownerId, network].join("\0"));
+    const ground = whose.digest("hex").slice(0, HASH_LENGTH);
+    return `${this.#label(imageKind.step)} ${LABELS.context}=${ground}`;
   }
 
   /** On everything that a build makes, from its first step on. */

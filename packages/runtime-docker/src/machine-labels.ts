@@ -14,7 +14,10 @@ export const LABELS = {
   volume: "insien.volume",
   /** On images that were made here: what for. */
   image: "insien.image",
-  /** On images built from a context: the reference, which has the context's hash in it. */
+  /**
+   * On images built from a context: the reference, which has the context's hash in it; on their
+   * steps: whose they are.
+   */
   context: "insien.context",
   /** On containers that hold the network of a build: its id. */
   build: "insien.build",

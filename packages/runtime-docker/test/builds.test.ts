@@ -25,6 +25,7 @@ const request = (
   ]),
   force: false,
   network: "none",
+  ownerId: "someone",
   ...changes,
 });
 
@@ -100,6 +101,25 @@ describe.skipIf(!dockerAnswers)("an image built from a context", { timeout: 120_
     expect(await bench.runtime.prepare({ name: "built", image: first.image })).toMatchObject({
       fingerprint: forced.fingerprint,
     });
+  });
+
+  test("has nothing of another owner's steps, nor of those with another network", async () => {
+    const { builds } = await openBench();
+    const step = "RUN head -c 8 /dev/urandom | od -An -x; head -c 8 /dev/urandom > /random";
+    const dockerfile = `FROM ${DEBIAN}\n${step}\n# ${newId()}\n`;
+    const printed = async (changes: Partial<BuildRequest>): Promise<string> => {
+      const lines: string[] = [];
+      // Another file, so that the image is another and its steps alone may be known.
+      const built = await builds.build(request(dockerfile, { salt: newId() }, changes), {
+        onProgress: ({ message }) => void lines.push(message ?? ""),
+      });
+      expect(built.cached).toBe(false);
+      return lines.filter((line) => /^( [0-9a-f]{4}){4}$/.test(line)).join();
+    };
+    expect(await printed({})).not.toBe("");
+    expect(await printed({})).toBe("");
+    expect(await printed({ ownerId: "another" })).not.toBe("");
+    expect(await printed({ network: "internet" })).not.toBe("");
   });
 
   test("tells the step that failed and the end of what it printed", async () => {

@@ -94,7 +94,8 @@ describe.skipIf(!dockerAnswers)("leftovers", () => {
     const { leftovers, builds } = bench.runtime;
     const dockerfile = `FROM ${DEBIAN}\nRUN head -c 5000000 /dev/urandom > /ballast\nRUN echo > /x\n`;
     const files = new Map([["Dockerfile", Buffer.from(dockerfile)]]);
-    const built = await builds?.build({ files, force: true, network: "none" });
+    const request = { files, force: true, network: "none", ownerId: "someone" } as const;
+    const built = await builds?.build(request);
     if (built === undefined) throw new Error("the Docker runtime builds no images");
     const machine = await bench.machine({ template: built });
     later(LIMITS.builtImageKeptMs.value + 60_000);

@@ -147,7 +147,12 @@ describe.skipIf(!dockerAnswers)("other volumes for a machine", { timeout: 180_00
       ["Dockerfile", Buffer.from(dockerfile)],
       ["file", Buffer.from("x")],
     ]);
-    const template = await bench.runtime.builds?.build({ files, force: false, network: "none" });
+    const template = await bench.runtime.builds?.build({
+      files,
+      force: false,
+      network: "none",
+      ownerId: "someone",
+    });
     if (template === undefined) throw new Error("the Docker runtime builds no images");
     const machine = await bench.machine({ template });
     await machine.line.rpc("write", { path: "kept.txt", content: "still here" });

@@ -54,6 +54,11 @@ export interface BuildRequest {
   force: boolean;
   /** What the build's own steps may reach; the same rules as for machines. */
   network: "none" | "internet";
+  /**
+   * Whose build it is: none is answered from what another made, nor can find out by the time that it
+   * takes what others build.
+   */
+  ownerId: string;
 }
 
 export interface ImageBuilds {

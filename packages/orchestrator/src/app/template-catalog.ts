@@ -6,7 +6,7 @@ import type { CreateRequest } from "./create-request.ts";
 const FRESH_MS = 60_000;
 
 export type WantedTemplate = Partial<
-  Pick<CreateRequest, "template" | "image" | "build" | "network">
+  Pick<CreateRequest, "template" | "image" | "build" | "network" | "ownerId">
 >;
 
 interface PrepareOptions {
@@ -33,8 +33,8 @@ export class TemplateCatalog {
 
   /** Throws `template_not_found`, `capability_missing`, `image_unavailable` or `build_failed`. */
   async prepare(wanted: WantedTemplate, options: PrepareOptions = {}): Promise<PreparedTemplate> {
-    const { build, network = "none" } = wanted;
-    if (build !== undefined) return this.#build(build, network, options);
+    const { build, network = "none", ownerId = "" } = wanted;
+    if (build !== undefined) return this.#build(build, { network, ownerId }, options);
     const template = await this.#resolve(wanted);
     const entry = this.#entry(template);
     if (options.onProgress !== undefined) entry.listeners.add(options.onProgress);
@@ -53,7 +53,7 @@ export class TemplateCatalog {
   /** Its steps reach what the sandbox is to reach. A caller who leaves ends it; its layers stay. */
   #build(
     { context, force }: NonNullable<CreateRequest["build"]>,
-    network: "none" | "internet",
+    of: Pick<CreateRequest, "network" | "ownerId">,
     options: PrepareOptions,
   ): Promise<PreparedTemplate> {
     const { builds } = this.#runtime;
@@ -66,7 +66,7 @@ export class TemplateCatalog {
     const files = new Map(
       Object.entries(context).map(([path, content]) => [path, bytesOf(content)] as const),
     );
-    return builds.build({ files, force, network }, options);
+    return builds.build({ files, force, ...of }, options);
   }
 
   async #resolve(wanted: WantedTemplate): Promise<Template> {
