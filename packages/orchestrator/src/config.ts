@@ -59,6 +59,12 @@ export interface Config {
   readonly webhookAllowPrivate: boolean;
   /** Pages that may call from a browser; `undefined`: any that has a key. */
   readonly corsOrigins: readonly string[] | undefined;
+  readonly people: Readonly<{
+    /** `first`: until there is an account. */
+    signUp: "first" | "open" | "closed";
+    /** Whoever comes first may have the first account: only where none but this host can come. */
+    firstIsFree: boolean;
+  }>;
   /** What an orderly stop does with the sandboxes. */
   readonly onStop: "keep" | "destroy";
   readonly monitor: Readonly<{
@@ -159,6 +165,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     trustProxy: given.INSIEN_TRUST_PROXY,
     webhookAllowPrivate: given.INSIEN_WEBHOOK_ALLOW_PRIVATE,
     corsOrigins: given.INSIEN_CORS_ORIGINS,
+    people: Object.freeze({ signUp: given.INSIEN_SIGN_UP, firstIsFree: isForThisHost(given) }),
     onStop: given.INSIEN_ON_STOP,
     monitor: Object.freeze({
       place: given.INSIEN_MONITOR,
@@ -175,6 +182,15 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     }),
     logLevel: given.INSIEN_LOG_LEVEL,
   });
+}
+
+/** Whether only programs and people of this host reach the server, as far as one can tell from here. */
+function isForThisHost({ HOST, INSIEN_PUBLIC_URL, INSIEN_TRUST_PROXY }: Variables): boolean {
+  const hosts = [
+    HOST,
+    INSIEN_PUBLIC_URL === undefined ? HOST : new URL(INSIEN_PUBLIC_URL).hostname,
+  ];
+  return !INSIEN_TRUST_PROXY && hosts.every((host) => LOOPBACK.test(host));
 }
 
 function quotasFrom(given: Variables): Config["quotas"] {
@@ -195,6 +211,7 @@ function domainOf(publicUrl: string | undefined): string {
   return isIP(host.replace(/^\[|\]$/g, "")) === 0 ? host : "localhost";
 }
 
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/;
 const DEFAULT_POOL_MAXIMUM = 16;
 const HOUR_MS = 3600 * 1000;
 const HIDDEN = "(secret)";

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PreparedTemplate, Runtime, Template } from "@insien/runtime";
 import type { Logger } from "pino";
 import type { Belongings } from "./app/belongings.ts";
+import { Accounts } from "./app/accounts.ts";
 import { boundedRows, ofCreate } from "./app/bounded-rows.ts";
 import { ApiKeys } from "./app/keys.ts";
 import { ExecutionRecord } from "./app/execution-record.ts";
@@ -12,6 +13,8 @@ import { MainRecord } from "./app/main-record.ts";
 import { MachinePool } from "./app/machine-pool.ts";
 import type { Maintenance } from "./app/maintenance.ts";
 import { NodeDirectory } from "./app/node-directory.ts";
+import { Passwords } from "./app/passwords.ts";
+import { PersonSessions } from "./app/person-sessions.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
 import { SandboxLifecycle } from "./app/sandbox-lifecycle.ts";
 import { SandboxLines } from "./app/sandbox-lines.ts";
@@ -162,6 +165,19 @@ export class Server implements AsyncDisposable {
     metrics.add(() => serverFamilies(state));
   }
 
+  #accounts(): Accounts {
+    const { config, database, log } = this.#parts;
+    const { users, sessions } = database;
+    const { jwtSecret } = config;
+    return new Accounts({
+      ...config.people,
+      rows: users,
+      sessions: new PersonSessions({ rows: sessions, users, jwtSecret, log }),
+      passwords: new Passwords(),
+      onKeysChanged: () => this.#keys.forgetAll(),
+    });
+  }
+
   async start(): Promise<HttpAddress> {
     const { config, database, runtime, nodeId, log } = this.#parts;
     const store = database.sandboxes;
@@ -194,6 +210,7 @@ export class Server implements AsyncDisposable {
         ports: this.#ports,
         settings: new SandboxSettings({ ...known, lines }),
         keys: this.#keys,
+        people: this.#accounts(),
         nodes: this.#nodes,
         webhooks: new OwnedWebhooks(database.webhooks, database.webhookDeliveries),
         quotas: this.#quotas,

@@ -22,6 +22,7 @@ import type { Quotas } from "../src/app/quotas.ts";
 import type { Mounts, Volumes } from "../src/app/volumes.ts";
 import type { UsageHistory } from "../src/app/usage.ts";
 import type { Settings } from "../src/app/settings.ts";
+import { peopleDouble } from "./people-double.ts";
 import { portOwner, portsDouble } from "./ports-double.ts";
 import { Cleanup } from "../src/cleanup/cleanup.ts";
 import type { AgentConnector } from "../src/line/agent-connector.ts";
@@ -75,6 +76,8 @@ export class ApplicationDouble implements Application {
       return found !== undefined && this.#keys.delete(found[0]);
     },
   };
+
+  readonly people = peopleDouble;
 
   /** Nothing is bounded, and nothing counted. */
   /** Nothing was measured of any sandbox. */

@@ -70,6 +70,39 @@ export const ERRORS = {
     "Destroy a sandbox you no longer need or raise the quota named in the message.",
   ),
 
+  // People
+  sign_in_failed: row(
+    401,
+    "SandboxConnectionError",
+    false,
+    "Check email and password; an administrator can tell whether the account exists.",
+  ),
+  session_expired: row(
+    401,
+    "SandboxConnectionError",
+    false,
+    "Refresh the session, or sign in again where that is refused too.",
+  ),
+  sign_up_closed: row(
+    403,
+    "SandboxOperationError",
+    false,
+    "Ask an administrator of this server for an account.",
+  ),
+  account_disabled: row(
+    403,
+    "SandboxOperationError",
+    false,
+    "Ask an administrator of this server.",
+  ),
+  account_exists: row(
+    409,
+    "SandboxOperationError",
+    false,
+    "Sign in, or use another email address.",
+  ),
+  account_not_found: row(404, "SandboxNotFoundError", false, "List the accounts."),
+
   // Sandboxes
   sandbox_not_found: row(
     404,

@@ -10,6 +10,7 @@ export * from "./limits.ts";
 export * from "./line.ts";
 export * from "./maintenance.ts";
 export * from "./memory-size.ts";
+export * from "./people.ts";
 export * from "./port-config.ts";
 export * from "./quotas.ts";
 export * from "./rest.ts";

@@ -3,6 +3,7 @@
  * Nothing that untrusted input can grow is without a row here.
  */
 import { CLIENT_LIMITS, type Limit, limit } from "./client-limits.ts";
+import { PEOPLE_LIMITS } from "./people-limits.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -11,6 +12,9 @@ const MINUTE = 60 * SECOND;
 
 export const LIMITS = {
   ...CLIENT_LIMITS,
+
+  // People
+  ...PEOPLE_LIMITS,
 
   // RPC
   rpcConnectionsPerSandbox: limit(
@@ -384,6 +388,7 @@ export const LIMITS = {
   ),
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
   buildsAtOnce: limit(2, "Each takes the host's processors and disk; further ones wait."),
+  buildsPerOwner: limit(8, "Under way and waiting; each holds its context in memory."),
   buildMemoryBytes: limit(2048 * MiB, "Of one step; compilers and package managers need as much."),
   buildCores: limit(2, "Of one step."),
   buildPids: limit(1_024, "Processes and threads of one step; parallel compilers take hundreds."),

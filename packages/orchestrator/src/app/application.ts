@@ -15,6 +15,7 @@ import type {
 import type { Progress } from "@insien/runtime";
 import type { Maintenance } from "./maintenance.ts";
 import type { Metrics } from "./metrics.ts";
+import type { People } from "./people.ts";
 import type { Ports } from "./ports.ts";
 import type { Principal } from "./principal.ts";
 import type { UsageHistory } from "./usage.ts";
@@ -150,6 +151,7 @@ export interface Application {
   sandboxes: Sandboxes;
   settings: Settings;
   keys: Keys;
+  people: People;
   nodes: Nodes;
   webhooks: Webhooks;
   ports: Ports;

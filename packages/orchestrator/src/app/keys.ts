@@ -74,14 +74,14 @@ export class ApiKeys implements Keys, AsyncDisposable {
     principal: Principal,
     body: { name: string; ownerId?: string; admin?: boolean },
   ): Promise<ApiKey & { key: string }> {
-    requireAdmin(principal, "make keys");
+    const { ownerId, admin } = await this.#granted(principal, body);
     const key = `${API_KEY_PREFIX}${randomBytes(KEY_BYTES).toString("base64url")}`;
     const record = {
       id: newId(),
       name: body.name,
-      ownerId: body.ownerId ?? newId(),
+      ownerId,
       prefix: shownPart(key),
-      admin: body.admin ?? false,
+      admin,
       createdAt: new Date(),
     };
     await this.#rows.insert({ ...record, hash: hashOf(key) });
@@ -108,6 +108,31 @@ export class ApiKeys implements Keys, AsyncDisposable {
     this.#forget(record.hash);
     this.#uses.delete(id);
     return revoked;
+  }
+
+  /** Something was changed that decides whether keys hold: all are looked up anew. */
+  forgetAll(): void {
+    this.#forget(undefined);
+  }
+
+  /** Whose key the caller may make, and with which rights. */
+  async #granted(
+    principal: Principal,
+    { ownerId, admin = false }: { ownerId?: string; admin?: boolean },
+  ): Promise<{ ownerId: string; admin: boolean }> {
+    if (principal.sessionId === undefined) {
+      requireAdmin(principal, "make keys");
+      return { ownerId: ownerId ?? newId(), admin };
+    }
+    const own = principal.ownerId;
+    if (!principal.admin && (admin || (ownerId ?? own) !== own)) {
+      throw new InsienError("forbidden", "Only an administrator may make keys for others");
+    }
+    const most = LIMITS.keysPerPerson.value;
+    if (!principal.admin && (await this.#rows.list(own)).length >= most) {
+      throw new InsienError("conflict", `You have ${most} keys, the most there may be: revoke one`);
+    }
+    return { ownerId: ownerId ?? own, admin };
   }
 
   #recall(hash: string): Known | undefined {

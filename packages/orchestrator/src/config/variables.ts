@@ -188,6 +188,8 @@ const shape = {
   INSIEN_WEBHOOK_ALLOW_PRIVATE: flag.prefault("0"),
   INSIEN_TRUST_PROXY: flag.prefault("0"),
   INSIEN_CORS_ORIGINS: origins.optional(),
+  /** Who may make an account by themselves; `first`: whoever makes the first one. */
+  INSIEN_SIGN_UP: oneOf("first", "open", "closed").default("first"),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),
   /** `apart`: only processes of their own do it, `main.ts monitor` and `main.ts worker`. */
   INSIEN_MONITOR: oneOf("inside", "apart").default("inside"),

@@ -1,7 +1,8 @@
-import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, notExists, sql } from "drizzle-orm";
 import type { Connection } from "./connection.ts";
 import { withoutNulls, type Absent } from "./records.ts";
 import { apiKeys } from "./schema.ts";
+import { users } from "./schema/people.ts";
 
 export type ApiKeyRecord = Absent<typeof apiKeys.$inferSelect>;
 
@@ -10,7 +11,7 @@ export interface ApiKeyRows {
   /** Makes the row with this id be exactly this key, revoked no more: the bootstrap key follows the configuration. */
   replace(key: Omit<ApiKeyRecord, "lastUsedAt" | "revokedAt">): Promise<void>;
   get(id: string): Promise<ApiKeyRecord | undefined>;
-  /** A key that is not revoked, by the SHA-256 of its text; any, where several nodes were given the same. */
+  /** A key that is not revoked, nor of a disabled account, by the SHA-256 of its text; any, where several nodes were given the same. */
   byHash(hash: string): Promise<ApiKeyRecord | undefined>;
   /** Keys that are not revoked, of one owner or of all, the oldest first. */
   list(ownerId?: string): Promise<ApiKeyRecord[]>;
@@ -21,10 +22,20 @@ export interface ApiKeyRows {
 }
 
 export function apiKeyRows({ drizzle, read, write }: Connection): ApiKeyRows {
+  const ownerDisabled = drizzle
+    .select({ id: users.id })
+    .from(users)
+    .where(and(eq(users.id, apiKeys.ownerId), eq(users.disabled, true)));
   const byHash = drizzle
     .select()
     .from(apiKeys)
-    .where(and(eq(apiKeys.hash, sql.placeholder("hash")), isNull(apiKeys.revokedAt)))
+    .where(
+      and(
+        eq(apiKeys.hash, sql.placeholder("hash")),
+        isNull(apiKeys.revokedAt),
+        notExists(ownerDisabled),
+      ),
+    )
     .limit(1)
     .prepare("api_key_by_hash");
 

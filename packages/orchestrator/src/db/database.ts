@@ -14,6 +14,8 @@ import { installationRows, type InstallationRows } from "./installation.ts";
 import { type LeaseRows, leaseRows } from "./leases.ts";
 import { migrate } from "./migrate.ts";
 import { nodeRows, type NodeRows } from "./nodes.ts";
+import { type UserRows, userRows } from "./people.ts";
+import { type SessionRows, sessionRows } from "./person-sessions.ts";
 import { quotaRows, type QuotaRows } from "./quotas.ts";
 import { type SandboxPortRows, sandboxPortRows } from "./sandbox-ports.ts";
 import { deliveryRows, type DeliveryRows } from "./webhook-deliveries.ts";
@@ -38,6 +40,8 @@ export interface Database extends AsyncDisposable {
   readonly volumes: VolumeRows;
   readonly quotas: QuotaRows;
   readonly sandboxPorts: SandboxPortRows;
+  readonly users: UserRows;
+  readonly sessions: SessionRows;
   /** Asks the database something; waits for one that restarts. */
   health(): Promise<"ok" | "down">;
   /** For the embedded database: the process that serves it, to be named in `insien doctor` and tests. */
@@ -127,6 +131,8 @@ async function assemble(
     volumes: volumeRows(connection),
     quotas: quotaRows(connection),
     sandboxPorts: sandboxPortRows(connection),
+    users: userRows(connection),
+    sessions: sessionRows(connection),
     health: async () => {
       const question = connection.read(() => connection.drizzle.execute(sql`select 1`));
       return question.then(

@@ -3,6 +3,8 @@ export { openDatabase, type Database, type DatabaseOptions } from "./database.ts
 export type { EventRows, NewEvent } from "./events.ts";
 export type { LeaseRows } from "./leases.ts";
 export type { NodeRows } from "./nodes.ts";
+export type { Identity, UserRecord, UserRows } from "./people.ts";
+export type { SessionRecord, SessionRows } from "./person-sessions.ts";
 export type { Admission, OwnerUsage, QuotaLimits, QuotaRows } from "./quotas.ts";
 export type { SandboxPortRecord, SandboxPortRows } from "./sandbox-ports.ts";
 export type { DeliveryQuery, DeliveryRecord, DeliveryRows } from "./webhook-deliveries.ts";

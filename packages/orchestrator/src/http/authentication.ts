@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { InsienError, WEBSOCKET_KEY_PREFIX } from "@insien/protocol";
-import type { Keys } from "../app/application.ts";
+import type { Callers } from "../app/callers.ts";
 import type { Principal } from "../app/principal.ts";
 import type { DoorLimits } from "./door-limits.ts";
 import { TokenBuckets } from "./token-buckets.ts";
 
-/** The key of a plain request: `X-API-Key`, or `Authorization: Bearer`. */
+/** The key or access token of a plain request: `X-API-Key`, or `Authorization: Bearer`. */
 export function keyFromHeaders(headers: IncomingHttpHeaders): string | undefined {
   const header = headers["x-api-key"];
   if (typeof header === "string" && header !== "") return header;
@@ -44,25 +44,25 @@ function decodeKey(text: string | undefined): string | undefined {
  * that was right before: a stranger behind the same address cannot lock its neighbours out.
  */
 export class Doorkeeper {
-  readonly #keys: Keys;
+  readonly #callers: Pick<Callers, "authenticate">;
   readonly #requests: TokenBuckets;
   readonly #failures: TokenBuckets;
   readonly #knownGood = new Set<string>();
   readonly #maxKnownGood: number;
 
-  constructor(keys: Keys, limits: DoorLimits) {
-    this.#keys = keys;
+  constructor(callers: Pick<Callers, "authenticate">, limits: DoorLimits) {
+    this.#callers = callers;
     this.#requests = new TokenBuckets(limits.requestsPerMinute, limits.rateBuckets);
     this.#failures = new TokenBuckets(limits.failedSignInsPerMinute, limits.rateBuckets);
     this.#maxKnownGood = limits.rateBuckets;
   }
 
-  /** Throws `unauthorized` or `rate_limited`. */
+  /** Throws `unauthorized`, `rate_limited`, or of a person `session_expired`, which counts as no guess. */
   async admit(key: string | undefined, address: string): Promise<Principal> {
     if (key === undefined) throw new InsienError("unauthorized", "This address needs an API key");
     const digest = createHash("sha256").update(key).digest("base64");
     if (!this.#knownGood.has(digest)) this.#refuseGuessers(address);
-    const principal = await this.#keys.authenticate(key);
+    const principal = await this.#callers.authenticate(key);
     if (principal === undefined) {
       this.#knownGood.delete(digest);
       this.#failures.take(address);

@@ -4,6 +4,8 @@ import { LIMITS } from "@insien/protocol";
 const DOOR_LIMIT_NAMES = [
   "requestsPerMinute",
   "failedSignInsPerMinute",
+  "signInsPerMinute",
+  "signInsPerAccountPerMinute",
   "rateBuckets",
   "requestBodyBytes",
   "requestHeaderBytes",

@@ -30,9 +30,11 @@ export interface Door {
   version: string;
   agentUrl(reached: Reached, sandboxId: string): string;
   portUrls: PortUrls;
+  /** Where people's browsers reach this server, when that is not told by their requests. */
+  publicUrl: string | undefined;
 }
 
-/** Who may call a route: the holder of a key, or anyone. */
+/** Who may call a route: the holder of a key or a person who signed in, or anyone. */
 export type RouteAuth = "key" | "open";
 
 declare module "fastify" {

@@ -57,9 +57,10 @@ export const streamedLines = {
 
 const DESCRIPTION = `Sandboxes: machines of your own to run untrusted code in.
 
-Every call needs an API key, in \`X-API-Key\` or as \`Authorization: Bearer\`. Errors have the shape
+Every call needs an API key, in \`X-API-Key\` or as \`Authorization: Bearer\`, or the access token of a
+person who signed in. Errors have the shape
 \`{ error: { code, message, hint, retryable, details, requestId } }\`. Pages of any origin may call
-the API with a key; cookies play no part.`;
+the API with a key; cookies play no part but in refreshing and ending sessions of this server's own pages.`;
 
 /** Gathers every route added after it into one OpenAPI 3.1 document (\`app.swagger()\`). */
 export async function addOpenApi(app: App, version: string): Promise<void> {

@@ -22,8 +22,8 @@ const PREFLIGHT_HEADERS = {
 } as const;
 
 /**
- * Pages of any origin may call the API, because the key they must send is theirs: there are no
- * cookies and credentials are never allowed, so a page can do nothing in a visitor's name. A list
+ * Pages of any origin may call the API, because the key they must send is theirs: the one cookie is for
+ * this server's pages, and credentials are never allowed, so a page can do nothing in a visitor's name. A list
  * of `origins` narrows that to the pages named.
  */
 export class ResponseHeaders {

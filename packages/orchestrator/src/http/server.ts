@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { FastifyBaseLogger } from "fastify";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Application } from "../app/application.ts";
+import { Callers } from "../app/callers.ts";
 import type { ExternalDoor } from "../app/sandbox-ports.ts";
 import { addAgentRoutes } from "../ws/agent-routes.ts";
 import type { LineDoor } from "../ws/line-door.ts";
@@ -20,7 +21,10 @@ import { ExternalPorts } from "./previews/external-ports.ts";
 import { PreviewNames } from "./previews/preview-names.ts";
 import { Previews } from "./previews/previews.ts";
 import { ResponseHeaders } from "./response-headers.ts";
+import { SignInRates } from "./sign-in-rates.ts";
+import { addAccountRoutes } from "./routes/account.ts";
 import { addArchiveRoutes } from "./routes/archive.ts";
+import { addAuthRoutes } from "./routes/auth.ts";
 import { addDirectoryRoutes } from "./routes/directories.ts";
 import { addDocsRoutes } from "./routes/docs.ts";
 import { addEventRoutes } from "./routes/events.ts";
@@ -37,6 +41,7 @@ import { addMainRoutes } from "./routes/main-command.ts";
 import { addSettingRoutes } from "./routes/settings.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
+import { addUserRoutes } from "./routes/users.ts";
 import { addVolumeRoutes } from "./routes/volumes.ts";
 import { addUsageRoutes } from "./routes/usage.ts";
 import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
@@ -96,7 +101,7 @@ export interface HttpServer extends AsyncDisposable {
 /** The orchestrator's doors: REST and WebSockets on the main port, WebSockets alone on a second. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const limits = doorLimits(options.limits);
-  const doorkeeper = new Doorkeeper(options.application.keys, limits);
+  const doorkeeper = new Doorkeeper(new Callers(options.application), limits);
   const config = options.config ?? {};
   const gateway = new NodeGateway(options.application.nodes, limits);
   const names = new PreviewNames({
@@ -140,6 +145,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     limits,
     version: packageJson.version,
     agentUrl: (reached, sandboxId) => agentUrl(source, reached, sandboxId),
+    publicUrl: config.publicUrl,
     portUrls: new PortUrls(names, () => server.address?.port ?? 0),
   };
   countRequests(app, door);
@@ -164,6 +170,7 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addDirectoryRoutes(routes, door);
     addEventRoutes(routes, door);
     addKeyRoutes(routes, door);
+    addPeopleRoutes(routes, door);
     addPortRoutes(routes, door);
     addQuotaRoutes(routes, door);
     addUsageRoutes(routes, door);
@@ -181,6 +188,13 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
       addArchiveRoutes(files, door);
     });
   });
+}
+
+function addPeopleRoutes(app: App, door: Door): void {
+  const rates = new SignInRates(door.limits);
+  addAuthRoutes(app, door, rates);
+  addAccountRoutes(app, door, rates);
+  addUserRoutes(app, door);
 }
 
 class Doors implements HttpServer {

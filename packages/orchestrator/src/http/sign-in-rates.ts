@@ -1,0 +1,42 @@
+import { InsienError } from "@insien/protocol";
+import type { DoorLimits } from "./door-limits.ts";
+import { TokenBuckets } from "./token-buckets.ts";
+
+/**
+ * How often one address may try to sign in, and how often one account may be tried. An address from
+ * which an account was signed in to before is not held up by what strangers try on that account.
+ */
+export class SignInRates {
+  readonly #addresses: TokenBuckets;
+  readonly #accounts: TokenBuckets;
+  readonly #familiar = new Set<string>();
+  readonly #maxFamiliar: number;
+
+  constructor(limits: DoorLimits) {
+    this.#addresses = new TokenBuckets(limits.signInsPerMinute, limits.rateBuckets);
+    this.#accounts = new TokenBuckets(limits.signInsPerAccountPerMinute, limits.rateBuckets);
+    this.#maxFamiliar = limits.rateBuckets;
+  }
+
+  /** Throws `rate_limited`; whether there is such an account plays no part. */
+  admit(address: string, account?: string): void {
+    refuseAfter(this.#addresses.take(address), "This address tried too often");
+    if (account === undefined) return;
+    const familiar = pairOf(address, account);
+    const caller = this.#familiar.has(familiar) ? familiar : account.toLowerCase();
+    refuseAfter(this.#accounts.take(caller), "This account was tried too often");
+  }
+
+  signedIn(address: string, account: string): void {
+    if (this.#familiar.size >= this.#maxFamiliar) this.#familiar.clear();
+    this.#familiar.add(pairOf(address, account));
+  }
+}
+
+const pairOf = (address: string, account: string): string => `${address} ${account.toLowerCase()}`;
+
+function refuseAfter(seconds: number | undefined, what: string): void {
+  if (seconds === undefined) return;
+  const message = `${what} to sign in; it may try again in ${seconds} s`;
+  throw new InsienError("rate_limited", message, { details: { retryAfterSeconds: seconds } });
+}
