@@ -11,6 +11,7 @@ import type {
   Progress,
 } from "@insien/runtime";
 import { withBuildNetwork } from "./build-network.ts";
+import { BuildTurns } from "./build-turns.ts";
 import { followBuild } from "./build-output.ts";
 import { fingerprintOf } from "./container-options.ts";
 import { mustBeHarmlessTrigger, parseDockerfile, planBuild, type BuildPlan } from "./dockerfile.ts";
@@ -39,8 +40,7 @@ const CPU_PERIOD_MICROSECONDS = 100_000;
 
 export class ContextBuilds implements ImageBuilds {
   readonly #parts: Parts;
-  #running = 0;
-  readonly #waiting: Array<() => void> = [];
+  readonly #turns = new BuildTurns();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -60,7 +60,9 @@ export class ContextBuilds implements ImageBuilds {
       const known = request.force ? undefined : await this.#known(reference);
       if (known !== undefined) return { ...this.#template(reference, known), cached: true };
       await this.#makeBases(plan, bounded);
-      await this.#inTurn(signal, () => this.#run(request, plan, reference, bounded));
+      await this.#turns.run(request.ownerId, signal, () =>
+        this.#run(request, plan, reference, bounded),
+      );
       const built = await this.#parts.images.find(reference);
       if (built === undefined) {
         throw new InsienError("build_failed", "the built image is gone right after its build");
@@ -212,25 +214,6 @@ export class ContextBuilds implements ImageBuilds {
     throw new InsienError("build_failed", message, {
       details: { step: `LABEL ${foreign}`, output: message },
     });
-  }
-
-  /** Builds take the host's processors and disk: a few at once. */
-  async #inTurn<Answer>(signal: AbortSignal, use: () => Promise<Answer>): Promise<Answer> {
-    while (this.#running >= LIMITS.buildsAtOnce.value) {
-      signal.throwIfAborted();
-      const turn = Promise.withResolvers<void>();
-      this.#waiting.push(turn.resolve);
-      signal.addEventListener("abort", () => turn.resolve(), { once: true });
-      await turn.promise;
-    }
-    this.#running += 1;
-    try {
-      signal.throwIfAborted();
-      return await use();
-    } finally {
-      this.#running -= 1;
-      this.#waiting.shift()?.();
-    }
   }
 }
 
