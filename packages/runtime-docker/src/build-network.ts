@@ -4,7 +4,7 @@
  */
 import { InsienError, LIMITS, newMachineId } from "@insien/protocol";
 import { isConflict, isNotFound, type Engine } from "./engine.ts";
-import { FORBIDDEN_RANGES, hostAddresses, nameServers } from "./guard-rules.ts";
+import { FORBIDDEN_RANGES, nameServers } from "./guard-rules.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS } from "./machine-labels.ts";
 import type { NetworkGuard } from "./network-guard.ts";
@@ -41,7 +41,8 @@ export async function withBuildNetwork<Answer>(
   try {
     const started = holder.start();
     await guard.openNew(id, holder.id, started);
-    await guard.apply(id, holder.id, interfaceRules()).catch((cause: unknown) => {
+    const rules = interfaceRules(await guard.hostAddresses());
+    await guard.apply(id, holder.id, rules).catch((cause: unknown) => {
       const message =
         "Builds with network internet need a kernel that can filter what leaves an interface " +
         "(5.16 or newer, with nftables' netdev egress); build with network none here";
@@ -57,7 +58,7 @@ export async function withBuildNetwork<Answer>(
 }
 
 /** For every packet that leaves, however it was made. */
-function interfaceRules(): string {
+function interfaceRules(hostAddresses: readonly string[]): string {
   const names = nameServers();
   const dns =
     names.length === 0
@@ -69,7 +70,7 @@ delete table netdev insien
 table netdev insien {
   set forbidden {
     type ipv4_addr; flags interval; auto-merge
-    elements = { ${[...FORBIDDEN_RANGES, ...hostAddresses()].join(", ")} }
+    elements = { ${[...FORBIDDEN_RANGES, ...hostAddresses].join(", ")} }
   }
   chain leaving {
     type filter hook egress device "eth0" priority 0; policy drop;

@@ -7,7 +7,8 @@ import { InsienError, newId, type MachineId } from "@insien/protocol";
 import type { Machine } from "@insien/runtime";
 import type Docker from "dockerode";
 import { engineWords, isConflict, isNotFound, type Engine } from "./engine.ts";
-import { guardRules, hostAddresses, nameServers } from "./guard-rules.ts";
+import { guardRules, nameServers } from "./guard-rules.ts";
+import { HostView } from "./host-view.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS, networkName } from "./machine-labels.ts";
 import { freeSubnets, type SubnetRange } from "./subnets.ts";
@@ -25,6 +26,7 @@ export class NetworkGuard {
   readonly #engine: Engine;
   readonly #builder: ImageBuilder;
   readonly #options: NetworkGuardOptions;
+  readonly #view: HostView;
   /** Handed out to networks that Docker does not list yet. */
   readonly #reserved = new Set<string>();
 
@@ -32,6 +34,12 @@ export class NetworkGuard {
     this.#engine = engine;
     this.#builder = builder;
     this.#options = options;
+    this.#view = new HostView(engine, builder, { ownerId: options.ownerId });
+  }
+
+  /** Addresses besides the private ones that lead to the host. */
+  hostAddresses(): Promise<string[]> {
+    return this.#view.addresses();
   }
 
   /** Brings the internet to a running container. Idempotent. */
@@ -55,8 +63,9 @@ export class NetworkGuard {
     containerId: string,
     started: Promise<unknown> = Promise.resolve(),
   ): Promise<void> {
-    const rules = guardRules(nameServers(), hostAddresses());
-    const guarded = started.then(() => this.apply(machineId, containerId, rules));
+    const guarded = Promise.all([this.hostAddresses(), started]).then(([addresses]) =>
+      this.apply(machineId, containerId, guardRules(nameServers(), addresses)),
+    );
     // Both are waited for even when one fails: what comes next may be the removal of everything.
     const [network, applied] = await Promise.allSettled([this.#ensureNetwork(machineId), guarded]);
     if (applied.status === "rejected") throw applied.reason;
