@@ -59,6 +59,8 @@ export const volumeConfigs = z
 
 export const VOLUME_DRIVERS = ["local", "nfs"] as const;
 
+const OTHER_MOUNTS = /^(?:r?bind|move|remount|r?(?:shared|slave|private|unbindable))$/;
+
 export const createVolumeBody = z
   .strictObject({
     name: volumeName,
@@ -76,6 +78,11 @@ export const createVolumeBody = z
           .regex(/^[a-z0-9=,._-]{1,256}$/, "must be options such as vers=4,soft")
           // Where to is the server's name alone to say: it may be the only one that is allowed.
           .refine((options) => !/addr=/.test(options), "may not name addresses")
+          // These are no options of nfs: they make another kind of mount of it.
+          .refine(
+            (options) => !options.split(",").some((option) => OTHER_MOUNTS.test(option)),
+            "may not have bind, move, remount or a propagation",
+          )
           .optional(),
       })
       .optional(),
