@@ -43,3 +43,8 @@ test.each([true, false])("a name of this host is not found (all: %s)", async (al
   });
   expect(error).toBeInstanceOf(UnreachableAddress);
 });
+
+test("an address of this host is not public to its webhooks", () => {
+  expect(isPublicAddress("8.8.8.8", ["8.8.8.8"])).toBe(false);
+  expect(isPublicAddress("2606:4700::1111", ["2606:4700::1111"])).toBe(false);
+});

@@ -4,6 +4,7 @@
  */
 import { lookup } from "node:dns";
 import { BlockList, type LookupFunction, isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { INSIDE_IPV4_RANGES, LOOPBACK_IPV4_RANGE } from "@insien/runtime";
 
 const refused = new BlockList();
@@ -30,7 +31,12 @@ for (const [ranges, family] of [
 const global = new BlockList();
 global.addSubnet("2000::", 3, "ipv6");
 
-export function isPublicAddress(address: string): boolean {
+const ownAddresses = (): string[] =>
+  Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+
+/** The host's own public addresses are the inside too: what listens there may be closed to others. */
+export function isPublicAddress(address: string, own: readonly string[] = ownAddresses()): boolean {
+  if (own.includes(address)) return false;
   if (isIP(address) === 4) return !refused.check(address, "ipv4");
   return global.check(address, "ipv6") && !refused.check(address, "ipv6");
 }
