@@ -85,6 +85,7 @@ test("a port that is taken back while it is opened leads nowhere afterwards", as
       open.set(port.external, port);
     },
     close: ({ external }) => void open.delete(external),
+    turnPrivate: () => undefined,
   };
   const sandbox = newSandboxRow({ id: ALICE }) as unknown as Sandbox;
   const ports = portsDouble(new Map([[ALICE, sandbox]]), () => ({

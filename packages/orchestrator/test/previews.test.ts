@@ -348,6 +348,42 @@ describe("a visitor", () => {
     expect((await ask({ path: `/?insien_token=${token}x`, headers: accept })).status).toBe(401);
   });
 
+  test.each(["is closed to the public again", "is taken back"])(
+    "ends, with all that goes on, when the port %s",
+    async (how) => {
+      const owner = { keyId: "key1", ownerId: "owner1", admin: true };
+      const { ports } = door.application;
+      await ports.serve(door.server.externalPorts);
+      await ports.add(owner, id as never, { internal: 80, public: true });
+      const program = createServer((_request, response) => void response.write("first"));
+      program.on("upgrade", (_request, socket: Duplex) => {
+        socket.write(
+          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+      });
+      door.agent.onConnect = (socket) => program.emit("connection", socket);
+      const path = `/preview/${id}/80/`;
+      const events = await open(door.url, { path });
+      const broken = once(events, "error");
+      events.resume();
+      const handshake = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
+      const socket = connect(Number(new URL(door.url).port), "127.0.0.1");
+      socket.write(
+        `${handshake}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      );
+      let joined = "";
+      socket.setEncoding("latin1").on("data", (text: string) => (joined += text));
+      await waitFor(() => joined.includes("101 Switching"), {
+        describe: "the WebSocket to be open",
+      });
+      const closed = once(socket, "close");
+      if (how === "is taken back") await ports.remove(owner, id as never, 80);
+      else await ports.change(owner, id as never, 80, { public: false });
+      await Promise.all([broken, closed]);
+      expect((await visit(door.url, { path })).status).toBe(401);
+    },
+  );
+
   test("by a stranger's name for this server finds no public port", async () => {
     const owner = { keyId: "key1", ownerId: "owner1", admin: true };
     await door.application.ports.add(owner, id as never, { internal: 80, public: true });

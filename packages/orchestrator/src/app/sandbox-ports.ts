@@ -17,6 +17,8 @@ export interface ExternalDoor {
   open(port: ExternalPort): Promise<void>;
   /** Ends the connections there are, too. One that leads elsewhere by now stays. */
   close(port: ExternalPort): void;
+  /** Ends what goes on with a port that was everybody's, wherever it came in. */
+  turnPrivate(port: { sandboxId: SandboxId; port: number }): void;
 }
 
 export interface ExternalPort {
@@ -178,6 +180,7 @@ export class SandboxPorts implements Ports, Belongings {
     const after = await rows.setPublic(id, internal, change.public);
     if (after === undefined) throw portNotFound(id, internal);
     await this.#learn(id);
+    if (!after.public) this.#door?.turnPrivate({ sandboxId: id, port: internal });
     return this.#shown(after);
   }
 
@@ -189,6 +192,7 @@ export class SandboxPorts implements Ports, Belongings {
     const external = before === undefined ? [] : externalOf(before);
     if (isRemoved) for (const port of external) this.#close(port);
     await this.#learn(id);
+    if (isRemoved) this.#door?.turnPrivate({ sandboxId: id, port: internal });
     return isRemoved;
   }
 

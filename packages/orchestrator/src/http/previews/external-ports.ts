@@ -1,6 +1,6 @@
 import { type Server as HttpServer, createServer as createHttpServer } from "node:http";
 import { type Server as NetServer, type Socket, createServer } from "node:net";
-import { InsienError, LIMITS, newId } from "@insien/protocol";
+import { InsienError, LIMITS, type SandboxId, newId } from "@insien/protocol";
 import { copyBytes } from "@insien/sockets";
 import type { FastifyBaseLogger } from "fastify";
 import type { Ports } from "../../app/ports.ts";
@@ -82,6 +82,10 @@ export class ExternalPorts implements ExternalDoor, AsyncDisposable {
     if (isWanted()) return;
     const message = `The external port ${port.external} was taken back while it was opened`;
     throw new InsienError("conflict", message);
+  }
+
+  turnPrivate(port: { sandboxId: SandboxId; port: number }): void {
+    this.#options.previews.turnPrivate(port);
   }
 
   close(port: ExternalPort): void {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { InsienError, PREVIEW_PATH, newId } from "@insien/protocol";
+import { InsienError, PREVIEW_PATH, type SandboxId, newId } from "@insien/protocol";
 import type { FastifyBaseLogger } from "fastify";
 import type { AdmittedPort, Ports } from "../../app/ports.ts";
 import type { ExternalPort } from "../../app/sandbox-ports.ts";
@@ -28,6 +28,11 @@ export interface PreviewsOptions {
   trustProxy: boolean;
 }
 
+interface PublicVisit {
+  admitted: AdmittedPort;
+  ended: AbortController;
+}
+
 /**
  * The door to programs in sandboxes: by host name, by path, and on external ports. It decides who
  * may come in, and streams; what program and visitor say to each other passes by.
@@ -36,6 +41,8 @@ export class Previews {
   readonly #options: PreviewsOptions;
   readonly #ways: PreviewWays;
   readonly #splices = new Set<Splice>();
+  /** Those who were let in because the port is everybody's. */
+  readonly #public = new Set<PublicVisit>();
 
   constructor(options: PreviewsOptions) {
     this.#options = options;
@@ -103,6 +110,13 @@ export class Previews {
     }
   }
 
+  /** Ends the visits of those who have nothing to show for this port but that it was public. */
+  turnPrivate({ sandboxId, port }: { sandboxId: SandboxId; port: number }): void {
+    for (const { admitted, ended } of this.#public) {
+      if (admitted.sandboxId === sandboxId && admitted.port === port) ended.abort(closedDoor());
+    }
+  }
+
   /** Tells everyone who is connected that the server stops. */
   async close(): Promise<void> {
     const reason = new InsienError("connection_lost", "The server is stopping; connect again");
@@ -116,16 +130,24 @@ export class Previews {
   async #exchange(visit: Visit, response: ServerResponse): Promise<void> {
     const onward = await this.#ways.plain(visit);
     using _entered = onward.entered;
-    await exchange(visit.request, response, onward, {
-      answerMs: this.#options.limits.portAnswerMs,
-    });
+    using standing = this.#stand(visit, onward.lost);
+    const { lost } = standing;
+    await exchange(
+      visit.request,
+      response,
+      { ...onward, lost },
+      {
+        answerMs: this.#options.limits.portAnswerMs,
+      },
+    );
   }
 
   async #join(upgrading: Upgrading, visit: Visit): Promise<void> {
     const onward = await this.#ways.webSocket(visit);
     using resources = new DisposableStack();
     resources.use(onward.entered);
-    const splice = await joinUpgrade(upgrading, onward, this.#options.limits);
+    const { lost } = resources.use(this.#stand(visit, onward.lost));
+    const splice = await joinUpgrade(upgrading, { ...onward, lost }, this.#options.limits);
     if (splice === undefined) return;
     const held = resources.move();
     this.#splices.add(splice);
@@ -133,6 +155,17 @@ export class Previews {
       held.dispose();
       this.#splices.delete(splice);
     });
+  }
+
+  /** Until it is disposed of, the visit ends when the port is no longer everybody's. */
+  #stand({ admitted }: Visit, lost: AbortSignal): Disposable & { lost: AbortSignal } {
+    if (admitted.by !== "public") return { lost, [Symbol.dispose]: () => undefined };
+    const visit = { admitted, ended: new AbortController() };
+    this.#public.add(visit);
+    return {
+      lost: AbortSignal.any([lost, visit.ended.signal]),
+      [Symbol.dispose]: () => this.#public.delete(visit),
+    };
   }
 
   /** `undefined` when the visitor was sent to another address. */
