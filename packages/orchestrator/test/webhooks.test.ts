@@ -51,6 +51,20 @@ describe.for(DATABASES.filter(({ present }) => present))(
     const log = async (owner: ReturnType<typeof newOwner>, id: string) =>
       (await webhooks.deliveries(owner, id, {})).items;
 
+    test("no more tests wait to be sent than may", async () => {
+      const { id } = await webhooks.create(newOwner(), { url: "https://example.com/" });
+      const insert = () => {
+        const event = { type: "webhook.test", at: new Date().toISOString(), data: {} };
+        const delivery = { id: newId(), event, createdAt: new Date() };
+        return database.webhookDeliveries.insert(id, delivery, 2);
+      };
+      expect(await insert()).toMatchObject({ state: "pending" });
+      expect(await insert()).toMatchObject({ state: "pending" });
+      expect(await insert()).toBeUndefined();
+      const { items } = await database.webhookDeliveries.list(id, {});
+      expect(items).toHaveLength(2);
+    });
+
     test("an event is sent to its owner's webhooks that want it, signed, and to no one else's", async () => {
       const [mine, narrow, strangers] = [await receiver(), await receiver(), await receiver()];
       const [owner, stranger] = [newOwner(), newOwner()];

@@ -97,7 +97,15 @@ export class OwnedWebhooks implements Webhooks {
     await this.#active(principal, id);
     const now = new Date();
     const event = { type: "webhook.test", at: now.toISOString(), data: { webhook_id: id } };
-    return this.#deliveries.insert(id, { id: newId(), event, createdAt: now });
+    const maximum = LIMITS.webhookPendingDeliveries.value;
+    const delivery = { id: newId(), event, createdAt: now };
+    const inserted = await this.#deliveries.insert(id, delivery, maximum);
+    if (inserted !== undefined) return inserted;
+    throw new InsienError(
+      "limit_reached",
+      `${maximum} deliveries of webhook ${id} wait already, which is as many as may`,
+      { details: { limit: maximum } },
+    );
   }
 
   async deliveries(

@@ -24,11 +24,12 @@ export interface DeliveryRows {
     query: DeliveryQuery,
   ): Promise<{ items: DeliveryRecord[]; nextCursor: string | undefined }>;
   get(webhookId: string, id: string): Promise<DeliveryRecord | undefined>;
-  /** One of no sandbox's event, due at once. */
+  /** One of no sandbox's event, due at once. `undefined` when `maximum` wait already. */
   insert(
     webhookId: string,
     delivery: Pick<DeliveryRecord, "id" | "event" | "createdAt">,
-  ): Promise<DeliveryRecord>;
+    maximum: number,
+  ): Promise<DeliveryRecord | undefined>;
   /** Makes a finished one due again, with all its attempts; one that waits is only due at once. */
   replay(webhookId: string, id: string): Promise<DeliveryRecord | undefined>;
 }
@@ -68,7 +69,14 @@ export function deliveryRows({ drizzle, read, write }: Connection): DeliveryRows
       );
       return row && withoutNulls(row);
     },
-    insert: async (webhookId, delivery) => {
+    insert: async (webhookId, delivery, maximum) => {
+      const { rows: counts } = await read(() =>
+        drizzle.execute<{ count: string }>(sql`
+          select count(*) from (
+            select from webhook_deliveries where webhook_id = ${webhookId} and state = 'pending'
+            limit ${maximum}) as counted`),
+      );
+      if (Number(counts[0]?.count ?? 0) >= maximum) return undefined;
       const [row] = await write(() =>
         drizzle
           .insert(webhookDeliveries)
