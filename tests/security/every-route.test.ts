@@ -18,8 +18,13 @@ interface Call {
 
 /** Open to all on purpose: they say nothing about anyone. */
 const OPEN = new Set(["GET /health", "GET /openapi.json", "GET /docs", "GET /api/v1/auth/config"]);
-/** Where people sign in, who have nothing yet: an empty body is told what it lacks. */
-const SIGN_IN = new Set(["POST /api/v1/auth/sign-up", "POST /api/v1/auth/sign-in"]);
+/** Where people sign in, who have nothing yet: told that the body lacks all, or the server a provider. */
+const SIGN_IN = new Map([
+  ["POST /api/v1/auth/sign-up", 400],
+  ["POST /api/v1/auth/sign-in", 400],
+  ["GET /api/v1/auth/oidc", 404],
+  ["GET /api/v1/auth/oidc/callback", 404],
+]);
 /** Kept out of the document because browsers are meant to open them, or they are no HTTP. */
 const UNDOCUMENTED: Call[] = [
   { method: "GET", path: "/docs" },
@@ -110,7 +115,7 @@ describe("every route", () => {
       ]) {
         const { status } = await send(call, headers);
         if (OPEN.has(name(call))) expect(status, name(call)).toBe(200);
-        else expect(status, name(call)).toBe(SIGN_IN.has(name(call)) ? 400 : 401);
+        else expect(status, name(call)).toBe(SIGN_IN.get(name(call)) ?? 401);
       }
     }
   });

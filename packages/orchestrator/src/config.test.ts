@@ -91,6 +91,9 @@ describe("secrets", () => {
       JWT_SECRET: "secret-that-stays-hidden",
       DATABASE_URL:
         "postgres://me:password-that-stays-hidden@db.example/insien?password=that-stays-hidden",
+      INSIEN_OIDC_ISSUER: "https://login.example",
+      INSIEN_OIDC_CLIENT_ID: "insien",
+      INSIEN_OIDC_CLIENT_SECRET: "client-secret-that-stays-hidden",
     };
     const shown = JSON.stringify(describeConfig(await load(secrets)));
     expect(shown).not.toContain("stays-hidden");
@@ -108,8 +111,34 @@ describe("secrets", () => {
   });
 });
 
+describe("the first account", () => {
+  test.each([
+    [{}, true],
+    [{ HOST: "localhost" }, true],
+    [{ HOST: "::1", INSIEN_PUBLIC_URL: "http://localhost:3000" }, true],
+    [{ HOST: "0.0.0.0" }, false],
+    [{ HOST: "10.0.0.5" }, false],
+    [{ HOST: "127.0.0.1.example.com" }, false],
+    [{ INSIEN_PUBLIC_URL: "https://sandboxes.example.com" }, false],
+    [{ INSIEN_TRUST_PROXY: "1" }, false],
+  ])("with %j is free for whoever comes first: %s", async (environment, firstIsFree) => {
+    const { people } = await load(environment);
+    expect(people).toEqual({ signUp: "first", firstIsFree });
+  });
+});
+
 describe("a wrong value stops the start with a sentence", () => {
   test.each([
+    [
+      "INSIEN_OIDC_ISSUER",
+      "http://login.example",
+      'INSIEN_OIDC_ISSUER is "http://login.example" and must be like https://login.example.com.',
+    ],
+    [
+      "INSIEN_OIDC_CLIENT_ID",
+      "insien",
+      'INSIEN_OIDC_CLIENT_ID is "insien" and goes with INSIEN_OIDC_ISSUER.',
+    ],
     ["PORT", "http", 'PORT is "http" and must be a whole number from 0 to 65535.'],
     ["PORT", "65536", 'PORT is "65536" and must be a whole number from 0 to 65535.'],
     [

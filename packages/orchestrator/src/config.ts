@@ -65,6 +65,16 @@ export interface Config {
     /** Whoever comes first may have the first account: only where none but this host can come. */
     firstIsFree: boolean;
   }>;
+  /** Whom else people may sign in with. */
+  readonly oidc:
+    | Readonly<{
+        issuer: string;
+        clientId: string;
+        clientSecret: string | undefined;
+        name: string;
+        emailDomains: readonly string[] | undefined;
+      }>
+    | undefined;
   /** What an orderly stop does with the sandboxes. */
   readonly onStop: "keep" | "destroy";
   readonly monitor: Readonly<{
@@ -166,6 +176,7 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
     webhookAllowPrivate: given.INSIEN_WEBHOOK_ALLOW_PRIVATE,
     corsOrigins: given.INSIEN_CORS_ORIGINS,
     people: Object.freeze({ signUp: given.INSIEN_SIGN_UP, firstIsFree: isForThisHost(given) }),
+    oidc: oidcFrom(given),
     onStop: given.INSIEN_ON_STOP,
     monitor: Object.freeze({
       place: given.INSIEN_MONITOR,
@@ -181,6 +192,17 @@ function assemble(given: Variables, made: Pick<Config, "dataDirectory" | "jwtSec
       imageRetentionMs: given.INSIEN_IMAGE_RETENTION_HOURS * HOUR_MS,
     }),
     logLevel: given.INSIEN_LOG_LEVEL,
+  });
+}
+
+function oidcFrom(given: Variables): Config["oidc"] {
+  const { INSIEN_OIDC_ISSUER: issuer, INSIEN_OIDC_CLIENT_ID: clientId } = given;
+  if (issuer === undefined || clientId === undefined) return undefined;
+  return Object.freeze({
+    ...{ issuer, clientId },
+    clientSecret: given.INSIEN_OIDC_CLIENT_SECRET,
+    name: given.INSIEN_OIDC_NAME,
+    emailDomains: given.INSIEN_OIDC_EMAIL_DOMAINS,
   });
 }
 
@@ -221,6 +243,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     jwtSecret: HIDDEN,
+    oidc: config.oidc && { ...config.oidc, clientSecret: HIDDEN },
     apiKey: config.apiKey === undefined ? undefined : HIDDEN,
     databaseUrl: config.databaseUrl === undefined ? undefined : withoutPassword(config.databaseUrl),
   };

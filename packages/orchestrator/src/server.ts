@@ -13,6 +13,7 @@ import { MainRecord } from "./app/main-record.ts";
 import { MachinePool } from "./app/machine-pool.ts";
 import type { Maintenance } from "./app/maintenance.ts";
 import { NodeDirectory } from "./app/node-directory.ts";
+import { OidcSignIn } from "./app/oidc-sign-in.ts";
 import { Passwords } from "./app/passwords.ts";
 import { PersonSessions } from "./app/person-sessions.ts";
 import { OwnerQuotas } from "./app/quotas.ts";
@@ -169,11 +170,13 @@ export class Server implements AsyncDisposable {
     const { config, database, log } = this.#parts;
     const { users, sessions } = database;
     const { jwtSecret } = config;
+    const oidc = config.oidc && new OidcSignIn(config.oidc, { jwtSecret, log });
     return new Accounts({
       ...config.people,
       rows: users,
       sessions: new PersonSessions({ rows: sessions, users, jwtSecret, log }),
       passwords: new Passwords(),
+      oidc,
       onKeysChanged: () => this.#keys.forgetAll(),
     });
   }

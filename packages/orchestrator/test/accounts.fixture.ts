@@ -2,6 +2,7 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 import { Accounts } from "../src/app/accounts.ts";
 import { ApiKeys } from "../src/app/keys.ts";
+import { OidcSignIn, type ProviderSettings } from "../src/app/oidc-sign-in.ts";
 import { Passwords } from "../src/app/passwords.ts";
 import type { SignUp } from "../src/app/people.ts";
 import { PersonSessions } from "../src/app/person-sessions.ts";
@@ -57,6 +58,7 @@ export async function startAccounts(
     limits?: Partial<DoorLimits>;
     publicUrl?: string;
     trustProxy?: boolean;
+    oidc?: ProviderSettings;
   } = {},
 ): Promise<AccountsFixture> {
   let log = "";
@@ -79,6 +81,7 @@ export async function startAccounts(
     passwords: options.passwords ?? new Passwords(),
     signUp: options.signUp ?? "open",
     firstIsFree: options.firstIsFree ?? true,
+    oidc: options.oidc && new OidcSignIn(options.oidc, { jwtSecret: JWT_SECRET, log: logger }),
     onKeysChanged: () => keys.forgetAll(),
   });
   const server = await createHttpServer({

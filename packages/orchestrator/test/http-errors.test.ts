@@ -39,13 +39,15 @@ describe("every route", () => {
     "POST ports/:port/link": {},
     "POST volumes": { volume: "v" },
   };
-  /** Open, and each with what it says to nothing: that a body or a refresh token is missing. */
+  /** Open, and each with what it says to nothing: that a body, a refresh token or a provider is missing. */
   const SIGN_IN: Record<string, number> = {
     "/api/v1/auth/config": 200,
     "/api/v1/auth/sign-up": 400,
     "/api/v1/auth/sign-in": 400,
     "/api/v1/auth/refresh": 401,
     "/api/v1/auth/sign-out": 401,
+    "/api/v1/auth/oidc": 404,
+    "/api/v1/auth/oidc/callback": 404,
   };
   const pathOf = (url: string) => url.replace(":id", anId).replace(":port", "80");
 

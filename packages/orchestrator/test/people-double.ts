@@ -7,6 +7,7 @@ const nobody = async (): Promise<never> => {
 
 /** Nobody has an account, and nobody can make one. */
 export const peopleDouble: People = {
+  provider: undefined,
   authenticate: async () => undefined,
   config: async () => ({ signUp: "closed", needsFirstAccount: true }),
   signUp: nobody,

@@ -83,6 +83,12 @@ export const ERRORS = {
     false,
     "Refresh the session, or sign in again where that is refused too.",
   ),
+  provider_unavailable: row(
+    502,
+    "SandboxConnectionError",
+    true,
+    "Try again, or ask an administrator whether INSIEN_OIDC_ISSUER is right.",
+  ),
   sign_up_closed: row(
     403,
     "SandboxOperationError",

@@ -1,6 +1,8 @@
 /** Accounts of people: who may have one, and what they may do with it. */
 import { InsienError, newId } from "@insien/protocol";
 import type { UserRecord, UserRows } from "../db/index.ts";
+import { assertEnabled, normalEmail } from "./account-rules.ts";
+import type { OidcSignIn } from "./oidc-sign-in.ts";
 import { assertGoodPassword } from "./password-rules.ts";
 import type { Passwords } from "./passwords.ts";
 import type {
@@ -15,6 +17,7 @@ import type {
 } from "./people.ts";
 import { personOf, type PersonSessions } from "./person-sessions.ts";
 import type { Principal } from "./principal.ts";
+import { ProviderAccounts } from "./provider-accounts.ts";
 
 const PAGE = 50;
 
@@ -27,9 +30,11 @@ export interface AccountsParts {
   firstIsFree: boolean;
   /** What is remembered of keys is not true any more. */
   onKeysChanged: () => void;
+  oidc?: OidcSignIn | undefined;
 }
 
 export class Accounts implements People {
+  readonly provider: ProviderAccounts | undefined;
   readonly #parts: AccountsParts;
   readonly #rows: UserRows;
   readonly #sessions: PersonSessions;
@@ -38,6 +43,10 @@ export class Accounts implements People {
     this.#parts = parts;
     this.#rows = parts.rows;
     this.#sessions = parts.sessions;
+    const { rows, sessions, oidc } = parts;
+    this.provider =
+      oidc &&
+      new ProviderAccounts({ rows, sessions, oidc, assertOpen: (now) => this.#assertOpen(now) });
   }
 
   authenticate(token: string): Promise<Principal | undefined> {
@@ -197,13 +206,6 @@ export class Accounts implements People {
     if (user === undefined) throw noAccount(id);
     return personOf(user);
   }
-}
-
-/** One account for an address, however it is written. */
-export const normalEmail = (email: string): string => email.normalize("NFKC").toLowerCase();
-
-export function assertEnabled(user: UserRecord): void {
-  if (user.disabled) throw new InsienError("account_disabled", "This account is disabled");
 }
 
 const noAccount = (id: string): InsienError =>

@@ -44,11 +44,28 @@ export interface SignInConfig {
   needsFirstAccount: boolean;
 }
 
+/** An OpenID Connect provider that people may sign in with. */
+export interface Provider {
+  readonly name: string;
+  /** Where to send the browser, and a ticket that it must bring back. */
+  start(target: {
+    redirectUri: string;
+    returnTo: string;
+  }): Promise<{ url: string; ticket: string }>;
+  /** Throws `sign_in_failed`, `sign_up_closed`, `account_exists` or `account_disabled`. */
+  finish(
+    answer: { search: string; ticket: string | undefined },
+    device: Device & { toThisHost: boolean },
+  ): Promise<{ session: OpenSession; returnTo: string }>;
+}
+
 /**
  * All throw `InsienError`. What takes a principal is for people who signed in: a key, whoever's it
  * is, gets `forbidden`, save where administrators are meant.
  */
 export interface People {
+  /** `undefined`: none is configured. */
+  readonly provider: Provider | undefined;
   /** `undefined` for what is no token of a person; throws `session_expired` for one that ended. */
   authenticate(token: string): Promise<Principal | undefined>;
   config(): Promise<SignInConfig>;

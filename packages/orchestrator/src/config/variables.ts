@@ -91,6 +91,16 @@ const origin = z
     "must be like http://10.0.0.5:3000, with nothing after it",
   );
 
+/** Whoever listens in between could sign in as anyone, so plain http is for this host alone. */
+const issuer = z
+  .string()
+  .refine(
+    (text) =>
+      URL.canParse(text) &&
+      (text.startsWith("https:") || /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])[:/]/.test(text)),
+    "must be like https://login.example.com",
+  );
+
 const domain = z
   .string()
   .transform((text) => text.toLowerCase())
@@ -190,6 +200,19 @@ const shape = {
   INSIEN_CORS_ORIGINS: origins.optional(),
   /** Who may make an account by themselves; `first`: whoever makes the first one. */
   INSIEN_SIGN_UP: oneOf("first", "open", "closed").default("first"),
+  /** A provider of OpenID Connect that people may sign in with. */
+  INSIEN_OIDC_ISSUER: issuer.optional(),
+  INSIEN_OIDC_CLIENT_ID: z.string().max(500).optional(),
+  INSIEN_OIDC_CLIENT_SECRET: z.string().max(500).optional(),
+  INSIEN_OIDC_NAME: z.string().max(50, "must be short: it is on a button").default("OpenID"),
+  INSIEN_OIDC_EMAIL_DOMAINS: z
+    .string()
+    .transform((text) => text.split(",").map((each) => each.trim().toLowerCase()))
+    .refine(
+      (list) => list.every((each) => /^[a-z0-9.-]{1,253}$/.test(each)),
+      "must be domains such as example.com, with commas between",
+    )
+    .optional(),
   INSIEN_ON_STOP: oneOf("keep", "destroy").default("keep"),
   /** `apart`: only processes of their own do it, `main.ts monitor` and `main.ts worker`. */
   INSIEN_MONITOR: oneOf("inside", "apart").default("inside"),
@@ -212,6 +235,14 @@ export const variables = z
   .refine(({ PORT, WS_PORT }) => PORT !== WS_PORT || PORT === 0, {
     path: ["WS_PORT"],
     error: "must differ from PORT, which serves WebSockets as well",
+  })
+  .superRefine(({ INSIEN_OIDC_ISSUER, INSIEN_OIDC_CLIENT_ID }, context) => {
+    if ((INSIEN_OIDC_ISSUER === undefined) === (INSIEN_OIDC_CLIENT_ID === undefined)) return;
+    const [issuerName, clientName] = ["INSIEN_OIDC_ISSUER", "INSIEN_OIDC_CLIENT_ID"] as const;
+    const hasIssuer = INSIEN_OIDC_ISSUER !== undefined;
+    const given = hasIssuer ? issuerName : clientName;
+    const missing = hasIssuer ? clientName : issuerName;
+    context.addIssue({ code: "custom", path: [given], message: `goes with ${missing}` });
   });
 
 export type Variables = z.infer<typeof variables>;
@@ -222,5 +253,6 @@ export const variableNames = Object.keys(shape);
 export const SECRET_VARIABLES: ReadonlySet<string> = new Set<VariableName>([
   "JWT_SECRET",
   "API_KEY",
+  "INSIEN_OIDC_CLIENT_SECRET",
   "DATABASE_URL",
 ]);

@@ -35,6 +35,7 @@ import { addKeyRoutes } from "./routes/keys.ts";
 import { addMountRoutes } from "./routes/mounts.ts";
 import { addMaintenanceRoutes } from "./routes/maintenance.ts";
 import { addMetricsRoute, countRequests } from "./routes/metrics.ts";
+import { addOidcRoutes } from "./routes/oidc.ts";
 import { addPortRoutes } from "./routes/ports.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addMainRoutes } from "./routes/main-command.ts";
@@ -193,6 +194,7 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
 function addPeopleRoutes(app: App, door: Door): void {
   const rates = new SignInRates(door.limits);
   addAuthRoutes(app, door, rates);
+  addOidcRoutes(app, door, rates);
   addAccountRoutes(app, door, rates);
   addUserRoutes(app, door);
 }

@@ -2,7 +2,7 @@
  * The cookie that keeps a browser's refresh token where no script can read it. It is read by the two
  * routes that refresh and end a session, and only for this server's own pages.
  */
-import { InsienError } from "@insien/protocol";
+import { InsienError, LIMITS } from "@insien/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 const PATH = "/api/v1/auth";
@@ -33,6 +33,26 @@ export function setSessionCookie(
   void reply.header("set-cookie", cookieText(token, seconds, isSecure(request, site)));
 }
 
+/** What a browser brings back from the provider; unlike a session's it comes along from there. */
+const TICKET_NAME = "insien_ticket";
+const ticketName = (secure: boolean): string => (secure ? `__Host-${TICKET_NAME}` : TICKET_NAME);
+
+export function setTicketCookie(reply: FastifyReply, ticket: string, secure: boolean): void {
+  void reply.header("set-cookie", ticketText(ticket, LIMITS.oidcSignInSeconds.value, secure));
+}
+
+export function clearTicketCookie(reply: FastifyReply, secure: boolean): void {
+  void reply.header("set-cookie", ticketText("", 0, secure));
+}
+
+export const ticketCookie = (request: FastifyRequest, secure: boolean): string | undefined =>
+  onlyCookie(request, ticketName(secure));
+
+function ticketText(value: string, seconds: number, secure: boolean): string {
+  const where = secure ? "; Path=/; Secure" : `; Path=${PATH}`;
+  return `${ticketName(secure)}=${value}; Max-Age=${seconds}; HttpOnly; SameSite=Lax${where}`;
+}
+
 export function clearSessionCookie(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -41,9 +61,11 @@ export function clearSessionCookie(
   void reply.header("set-cookie", cookieText("", 0, isSecure(request, site)));
 }
 
+export const sessionCookie = (request: FastifyRequest, site: CookieSite): string | undefined =>
+  onlyCookie(request, isSecure(request, site) ? HOST_NAME : NAME);
+
 /** `undefined` where there is none, and where there are several: only one can be ours. */
-export function sessionCookie(request: FastifyRequest, site: CookieSite): string | undefined {
-  const name = isSecure(request, site) ? HOST_NAME : NAME;
+function onlyCookie(request: FastifyRequest, name: string): string | undefined {
   const values = (request.headers.cookie ?? "")
     .split(";")
     .map((pair) => pair.trim())

@@ -23,6 +23,8 @@ import {
 import type { SignInRates } from "../sign-in-rates.ts";
 
 const tags = ["Sign-in"];
+/** Where a browser is led to the provider. */
+export const OIDC_START = "/api/v1/auth/oidc";
 const config = { auth: "open" } as const;
 
 export const deviceOf = (request: FastifyRequest): Device => ({
@@ -70,7 +72,9 @@ export function addAuthRoutes(app: App, door: Door, rates: SignInRates): void {
     },
     handler: async () => {
       const { signUp, needsFirstAccount } = await people.config();
-      return { sign_up: signUp, needs_first_account: needsFirstAccount, providers: [] };
+      const { provider } = people;
+      const providers = provider === undefined ? [] : [{ name: provider.name, url: OIDC_START }];
+      return { sign_up: signUp, needs_first_account: needsFirstAccount, providers };
     },
   });
 
