@@ -45,9 +45,13 @@ describe("the door", () => {
   beforeEach(async () => {
     asked = [];
     external = await freePort();
-    const ports = {
-      admit: async (address: PortAddress) => void asked.push(address),
-    } as unknown as Ports;
+    const unasked = () => Promise.reject(new Error("only who may come in is asked here"));
+    const admit = async (address: PortAddress) => {
+      asked.push(address);
+      return undefined;
+    };
+    const others = { list: unasked, add: unasked, change: unasked, remove: unasked };
+    const ports: Ports = { admit, ...others, link: unasked, connect: unasked };
     const logger = pino({ level: "silent" });
     const rest = { host: "127.0.0.1", limits: doorLimits(), logger, previews: undefined as never };
     door = new ExternalPorts({ ports, ...rest });
@@ -87,7 +91,7 @@ test("a port that is taken back while it is opened leads nowhere afterwards", as
     close: ({ external }) => void open.delete(external),
     turnPrivate: () => undefined,
   };
-  const sandbox = newSandboxRow({ id: ALICE }) as unknown as Sandbox;
+  const sandbox = { ...newSandboxRow({ id: ALICE }), version: 1, connected: true };
   const ports = portsDouble(new Map([[ALICE, sandbox]]), () => ({
     get: async () => sandbox,
     connect: async () => Promise.reject(new Error("nobody comes")),
