@@ -389,7 +389,6 @@ export const LIMITS = {
   lastWordsBytes: limit(512, "Of that, what is quoted in the reason."),
   buildsAtOnce: limit(2, "Each takes the host's processors and disk; further ones wait."),
   buildsPerOwner: limit(8, "Under way and waiting; each holds its context in memory."),
-  buildsPerOwner: limit(8, "Under way and waiting; each holds its context in memory."),
   buildMemoryBytes: limit(2048 * MiB, "Of one step; compilers and package managers need as much."),
   buildCores: limit(2, "Of one step."),
   buildPids: limit(1_024, "Processes and threads of one step; parallel compilers take hundreds."),
