@@ -85,6 +85,8 @@ class DockerRuntime implements Runtime {
   readonly builds: ImageBuilds;
   readonly leftovers: Leftovers;
   #capabilities: Promise<RuntimeCapabilities> | undefined;
+  /** Of the host, once Docker was asked what it can do. */
+  #cores = Number.POSITIVE_INFINITY;
 
   constructor(options: DockerRuntimeOptions) {
     this.#options = options;
@@ -153,6 +155,7 @@ class DockerRuntime implements Runtime {
     const info = (await this.#engine.docker.info().catch((cause: unknown) => {
       throw this.#engine.failure("create_failed", "asking Docker what it can do", cause);
     })) as EngineInfo;
+    this.#cores = info.NCPU;
     await this.#guard.sweep(() => this.list());
     const cgroup = `cgroup v${info.CgroupVersion ?? "1"}`;
     const notes: string[] = [];
@@ -215,7 +218,8 @@ class DockerRuntime implements Runtime {
     const { ownerId, kit, allowSudo = false } = this.#options;
     await this.#mustOffer(spec);
     const homeMount = spec.readOnlyRoot === true ? await this.#homes.mountFor(spec) : undefined;
-    const wanted = containerOptions(spec, { ownerId, kit, allowSudo, createdAt, homeMount });
+    const limited = { ...spec, limits: await this.#limitsHere(spec.limits) };
+    const wanted = containerOptions(limited, { ownerId, kit, allowSudo, createdAt, homeMount });
     let container: Docker.Container;
     try {
       container = await this.#engine.docker.createContainer(wanted);
@@ -237,6 +241,12 @@ class DockerRuntime implements Runtime {
     }
     const { name = "", Labels: labels = {} } = wanted;
     return machineOf({ name, labels, running: true, exitReason: undefined });
+  }
+
+  /** Docker refuses more cores than the host has, where all of them are what was asked for. */
+  async #limitsHere(limits: MachineLimits): Promise<MachineLimits> {
+    await this.capabilities();
+    return { ...limits, cpu: Math.min(limits.cpu, this.#cores) };
   }
 
   async #mustOffer({ machineId, volumes, gpu }: MachineSpec): Promise<void> {
@@ -295,7 +305,8 @@ class DockerRuntime implements Runtime {
     const info = await this.#containers.mustFind(machineId, options);
     try {
       if (changes.limits !== undefined) {
-        await this.#engine.docker.getContainer(info.Id).update(limitOptions(changes.limits));
+        const limits = limitOptions(await this.#limitsHere(changes.limits));
+        await this.#engine.docker.getContainer(info.Id).update(limits);
       }
       if (changes.network === "internet") await this.#guard.open(machineId, info.Id);
       if (changes.network === "none") await this.#guard.close(machineId, info.Id);
@@ -373,6 +384,8 @@ class DockerRuntime implements Runtime {
 
 /** What `GET /info` says and dockerode's types leave out. */
 interface EngineInfo {
+  /** Cores. */
+  NCPU: number;
   CgroupVersion?: string;
   MemoryLimit: boolean;
   CpuCfsQuota: boolean;

@@ -1,4 +1,22 @@
 /** References of images, as Docker reads them. */
+import { InsienError } from "@insien/protocol";
+
+const HOST = String.raw`(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d+)?`;
+const PART = String.raw`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*`;
+const TAG = String.raw`:\w[\w.-]{0,127}`;
+const DIGEST = String.raw`@[A-Za-z0-9][A-Za-z0-9+._-]*:[0-9A-Fa-f]{32,}`;
+const REFERENCE = new RegExp(`^(?:${HOST}/)?${PART}(?:/${PART})*(?:${TAG})?(?:${DIGEST})?$`);
+const REFERENCE_LENGTH = 512;
+
+/**
+ * The Engine's client puts a reference into the path of a request as it is, where slashes and dots
+ * would lead to other addresses.
+ */
+export function assertReference(reference: string): void {
+  if (reference.length <= REFERENCE_LENGTH && REFERENCE.test(reference)) return;
+  const shown = reference.slice(0, REFERENCE_LENGTH);
+  throw new InsienError("invalid_request", `${shown} is not the name of an image`);
+}
 
 /** "debian" means "debian:latest" to people, and every tag there is to the Engine. */
 export function withTag(reference: string): string {

@@ -2,7 +2,7 @@
 import { InsienError } from "@insien/protocol";
 import type { Progress } from "@insien/runtime";
 import { jsonLines, untilAborted, type Engine } from "./engine.ts";
-import { withTag } from "./image-reference.ts";
+import { assertReference, withTag } from "./image-reference.ts";
 import { assertRegistry } from "./registries.ts";
 
 export interface StoredImage {
@@ -39,7 +39,9 @@ export class ImageStore {
     this.#registries = registries;
   }
 
+  /** Throws `invalid_request` for what cannot be the name of an image. */
   async find(reference: string): Promise<StoredImage | undefined> {
+    assertReference(reference);
     const image = this.#engine.docker.getImage(withTag(reference));
     const what = `looking for the image ${reference}`;
     const info = await this.#engine.ask(what, () => image.inspect());

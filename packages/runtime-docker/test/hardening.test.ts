@@ -62,6 +62,22 @@ describe.skipIf(!dockerAnswers)("a machine's container", () => {
     });
   });
 
+  test("gets all cores where it asks for more than there are", async () => {
+    const { NCPU } = (await docker.info()) as { NCPU: number };
+    const machine = await bench.prepare();
+    const limits = { ...machine.spec.limits, cpu: NCPU + 1 };
+    await bench.runtime.create({ ...machine.spec, limits });
+    const cores = async (): Promise<number> => {
+      const { HostConfig } = await docker.getContainer(`insien-${machine.id}`).inspect();
+      return (HostConfig.NanoCpus ?? 0) / 1e9;
+    };
+    expect(await cores()).toBe(NCPU);
+    await bench.runtime.update(machine.id, { limits: { ...limits, cpu: 0.5 } });
+    expect(await cores()).toBe(0.5);
+    await bench.runtime.update(machine.id, { limits });
+    expect(await cores()).toBe(NCPU);
+  });
+
   test("whose agent cannot start tells the agent's last words", async () => {
     const command = [...bench.kit.command.slice(0, -1), "/insien/kit/no-such-file.cjs"];
     const runtime = await bench.instance({ kit: { ...bench.kit, command } });

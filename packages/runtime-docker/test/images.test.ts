@@ -62,6 +62,12 @@ describe.skipIf(!dockerAnswers)("any image becomes a machine", () => {
   });
 });
 
+describe.skipIf(!dockerAnswers)("what is not the name of an image", () => {
+  test.each(["UPPER//x", "../containers/json"])("is refused: %s", async (image) => {
+    await expect(openBench(image)).rejects.toMatchObject({ code: "invalid_request" });
+  });
+});
+
 describe.skipIf(!dockerAnswers)("an image with a label of ours", () => {
   test("is refused: its machines would inherit it", async () => {
     const directory = await mkdtemp(join(tmpdir(), "insien-test-label-"));
