@@ -189,6 +189,17 @@ describe("guessing", () => {
     expect((await guess("other@example.com", PASSWORD)).status).toBe(429);
   });
 
+  test("ends with 429 for refresh tokens too", async () => {
+    const limits = { failedSignInsPerMinute: 3 };
+    await using server = await startAccounts(await anyDatabase(), { limits });
+    const statuses = [];
+    for (let count = 0; count < 5; count += 1) {
+      const body = { refresh_token: `none1none1.${String(count).repeat(43)}` };
+      statuses.push((await server.send("POST", "/api/v1/auth/refresh", { body })).status);
+    }
+    expect(statuses).toEqual([401, 401, 401, 429, 429]);
+  });
+
   test("an address from which someone signed in before is not held up by strangers", async () => {
     const limits = { signInsPerAccountPerMinute: 2 };
     await using server = await startAccounts(await anyDatabase(), { limits, trustProxy: true });

@@ -138,7 +138,8 @@ export function addAuthRoutes(app: App, door: Door, rates: SignInRates): void {
     },
     handler: async (request, reply) => {
       const { token, cookie } = refreshTokenOf(request, request.body?.refresh_token);
-      return answer(request, reply, { session: await people.refresh(token), cookie });
+      const session = await rates.withToken(request.ip, () => people.refresh(token));
+      return answer(request, reply, { session, cookie });
     },
   });
 
@@ -156,9 +157,9 @@ export function addAuthRoutes(app: App, door: Door, rates: SignInRates): void {
     },
     handler: async (request, reply) => {
       const { token, cookie } = refreshTokenOf(request, request.body?.refresh_token);
-      const ended = (await people.signOut(token)) ? 1 : 0;
+      const wasLive = await rates.withToken(request.ip, () => people.signOut(token));
       if (cookie) clearSessionCookie(request, reply, site);
-      return { ended };
+      return { ended: wasLive ? 1 : 0 };
     },
   });
 }
