@@ -175,7 +175,11 @@ export class Supervisor {
   #failed(outcome: Outcome): void {
     const { maxRetries = 0 } = this.#main ?? {};
     if (this.#restarts >= maxRetries) {
-      this.#parts.log.say(`given up after ${this.#restarts} of ${maxRetries} retries`);
+      this.#parts.log.say(
+        maxRetries === 0
+          ? "not started again: max_retries is 0"
+          : `given up after ${this.#restarts} of ${maxRetries} retries`,
+      );
       this.#become("failed", outcome);
       return;
     }

@@ -96,7 +96,12 @@ export function addCreate(program: Command): void {
       sandbox.disconnect();
       progress.done();
       if (flags.quiet === true || !process.stdout.isTTY) print(flags, info, info.id);
-      else print(flags, info, `${info.id}  is ${info.state}. Try: insien ${nextStep(info, flags)}`);
+      else
+        print(
+          flags,
+          info,
+          `${info.id}  is ${info.state}. Try: insien ${nextStep(info, words, flags)}`,
+        );
       if (info.main?.state === "failed")
         process.stderr.write(
           `Its main command failed. What it said: insien logs ${info.name ?? info.id}\n`,
@@ -105,10 +110,14 @@ export function addCreate(program: Command): void {
 }
 
 /** What whoever made such a sandbox most likely wants of it. */
-function nextStep({ id, name = id, main }: SandboxInfo, { publish = [] }: Flags): string {
+function nextStep(
+  { id, name = id }: SandboxInfo,
+  words: readonly string[],
+  { publish = [], entrypoint }: Flags,
+): string {
   const [port] = publish;
   if (port !== undefined && port.protocol !== "tcp") return `ports link ${name} ${port.internal}`;
-  return main === undefined ? `shell ${name}` : `logs -f ${name}`;
+  return words.length > 0 || entrypoint !== undefined ? `logs -f ${name}` : `shell ${name}`;
 }
 
 /** Two of one name could only be meant by their ids. */
@@ -157,7 +166,10 @@ async function settingsOf(words: string[], flags: Flags) {
 function volumeOf(text: string, index: number): [string, VolumeConfig] {
   const [, name, path, mode] = /^(?:([^:/][^:]*):)?(\/[^:]*)(?::(ro|rw))?$/.exec(text) ?? [];
   if (path === undefined)
-    throw new UsageError(`'${text}' is no volume.`, "Write name:/path, name:/path:ro or /path.");
+    throw new UsageError(
+      `'${text}' is no volume.`,
+      "Write name:/path, name:/path:ro or /path. Folders of this machine are copied: insien cp.",
+    );
   const config = { mountPath: path, ...(mode === "ro" ? { readOnly: true } : {}) };
   return name === undefined
     ? [`local-${index + 1}`, { ...config, type: "local" }]
