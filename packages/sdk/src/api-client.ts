@@ -131,6 +131,7 @@ async function refusal(method: string, path: string, answer: HttpAnswer): Promis
     errorFromText(text) ??
     sandboxError(code, `${method} ${path} was answered with status ${answer.status}`, {
       requestId: answer.header("x-request-id"),
+      hint: "That is no answer of Insien's: correct the address, or ask the proxy in front of it why.",
     })
   );
 }

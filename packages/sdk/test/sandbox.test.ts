@@ -1,5 +1,8 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -152,6 +155,18 @@ describe.skipIf(!hasBubblewrap)("Sandbox", () => {
       message: expect.stringContaining("does not speak TLS"),
       hint: expect.stringContaining("http://"),
     });
+  });
+
+  test("another program's server is taken for none of ours", async () => {
+    const other = createServer((_, response) => response.writeHead(404).end("not here")).listen(0);
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    const stranger = new Sandbox({ apiKey: "k", apiUrl: `http://127.0.0.1:${port}` });
+    await expect(stranger.info()).rejects.toMatchObject({
+      message: expect.stringContaining("status 404"),
+      hint: expect.stringContaining("no answer of Insien's"),
+    });
+    other.close();
   });
 
   test("an aborted creation rejects with the signal's reason and leaves no sandbox", async () => {
