@@ -11,7 +11,7 @@ import {
 } from "./models/create-sandbox-request.ts";
 import { sandboxInfo, type SandboxInfo } from "./sandbox-info.ts";
 import {
-  anything,
+  facts,
   boolean,
   date,
   integer,
@@ -20,7 +20,6 @@ import {
   object,
   oneOf,
   optional,
-  record,
   requestOf,
   text,
   type ValueOf,
@@ -53,7 +52,7 @@ export const sandboxEvent = object({
   sandboxId: text,
   type: text,
   at: date,
-  data: record(anything),
+  data: facts,
 });
 export type SandboxEvent = ValueOf<typeof sandboxEvent>;
 

@@ -32,12 +32,22 @@ describe("what is recorded of an agent's event", () => {
     const event = executionEvent(id, started({ command, more: "x".repeat(1_000_000) }));
     expect(event?.data?.["command"]).toHaveLength(32);
     expect(Object.keys(event?.data ?? {})).toEqual([
-      "processId",
+      "process_id",
       "command",
       "cwd",
       "user",
       "background",
     ]);
+  });
+
+  test("tells a command's end in the words and whole numbers of the wire", () => {
+    const ended = { type: "ended", processId: "p", exitCode: 3, durationMs: 12.6, stdoutBytes: 4 };
+    expect(executionEvent(id, ended as AgentEvent)?.data).toEqual({
+      process_id: "p",
+      exit_code: 3,
+      duration_ms: 13,
+      stdout_bytes: 4,
+    });
   });
 
   test("has a time of our own where the agent's is none", () => {

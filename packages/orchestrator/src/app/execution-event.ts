@@ -4,6 +4,14 @@ import { instant, text } from "./agent-values.ts";
 
 export type ExecutionEvent = NewEvent & { sandboxId: SandboxId };
 
+/** What an agent calls the numbers of a command's end, and the events do. */
+const NUMBERS_OF_ENDS = [
+  ["exitCode", "exit_code"],
+  ["durationMs", "duration_ms"],
+  ["stdoutBytes", "stdout_bytes"],
+  ["stderrBytes", "stderr_bytes"],
+] as const;
+
 /**
  * What is recorded of an agent's event; `undefined` for what is not recorded. The agent is not
  * trusted: only known fields are taken, of their own type, bounded, and in characters that every
@@ -23,7 +31,7 @@ function startedData(from: Record<string, unknown>): Record<string, unknown> {
   const { command, background } = from;
   const words: unknown[] = Array.isArray(command) ? command : [];
   return {
-    processId: text(from["processId"]),
+    process_id: text(from["processId"]),
     command: words.slice(0, LIMITS.recordedArguments.value).map((word) => text(word)),
     cwd: text(from["cwd"], LIMITS.pathBytes.value),
     user: text(from["user"]),
@@ -33,9 +41,10 @@ function startedData(from: Record<string, unknown>): Record<string, unknown> {
 
 function endedData(from: Record<string, unknown>): Record<string, unknown> {
   const { signal, error } = from;
-  const data: Record<string, unknown> = { processId: text(from["processId"]) };
-  for (const name of ["exitCode", "durationMs", "stdoutBytes", "stderrBytes"]) {
-    if (typeof from[name] === "number") data[name] = from[name];
+  const data: Record<string, unknown> = { process_id: text(from["processId"]) };
+  for (const [name, recorded] of NUMBERS_OF_ENDS) {
+    const number = from[name];
+    if (typeof number === "number") data[recorded] = Math.round(number);
   }
   if (signal !== undefined) data["signal"] = text(signal);
   if (typeof error === "object" && error !== null) {

@@ -1,13 +1,12 @@
 /** For whoever receives webhooks: is this from Insien? As Standard Webhooks has it. */
 import { sandboxError } from "../errors.ts";
 import {
-  anything,
+  facts,
   answerOf,
   date,
   number,
   object,
   optional,
-  record,
   text,
   type ValueOf,
 } from "../wire/shape.ts";
@@ -21,7 +20,7 @@ const webhookEvent = object({
   timestamp: date,
   sequence: optional(number()),
   sandboxId: optional(text),
-  data: record(anything),
+  data: facts,
 });
 export type WebhookEvent = ValueOf<typeof webhookEvent>;
 

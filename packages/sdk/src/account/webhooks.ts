@@ -2,7 +2,7 @@
 import type { ApiClient } from "../api-client.ts";
 import type { RequestOptions } from "../configuration.ts";
 import {
-  anything,
+  facts,
   boolean,
   date,
   integer,
@@ -12,7 +12,6 @@ import {
   object,
   oneOf,
   optional,
-  record,
   requestOf,
   text,
   type ValueOf,
@@ -50,7 +49,7 @@ const delivery = object({
     sandboxId: optional(text),
     type: text,
     at: date,
-    data: record(anything),
+    data: facts,
   }),
   state: oneOf("pending", "delivered", "failed"),
   attempts: number(),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { SandboxConnectionError, SandboxValidationError } from "../errors.ts";
 import {
+  facts,
   answerOf,
   boolean,
   date,
@@ -65,6 +66,15 @@ describe("shapes", () => {
       innerParts: undefined,
       at: new Date("2026-01-02T03:04:05Z"),
     });
+  });
+
+  test("facts get names in camelCase at every depth, and keep their values", () => {
+    const event = object({ data: facts });
+    const answer = { data: { exit_code: 3, error: { last_words: ["a_b", { so_on: 1 }] } } };
+    expect(answerOf(event, answer, "GET /event")).toEqual({
+      data: { exitCode: 3, error: { lastWords: ["a_b", { soOn: 1 }] } },
+    });
+    expect(() => answerOf(event, { data: [] }, "GET /event")).toThrow(/data/);
   });
 
   test("a model keeps its spelling and gets its defaults", () => {

@@ -62,6 +62,9 @@ export const boolean: Shape<boolean> = checked(
   "true or false",
 );
 export const anything: Shape<unknown> = (value) => value;
+/** What an event tells: facts that differ from event to event, under names in camelCase. */
+export const facts: Shape<Record<string, unknown>> = (value, place) =>
+  ownNames(plainObject(value, place)) as Record<string, unknown>;
 
 export const number = (least = -Infinity, most = Infinity): Shape<number> =>
   checked(
@@ -184,6 +187,14 @@ const wireName = (name: string): string =>
   name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const ownName = (name: string): string =>
   name.replaceAll(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+
+function ownNames(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ownNames);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [ownName(name), ownNames(inner)]),
+  );
+}
 
 function spellings(name: string, direction: Direction): readonly [from: string, to: string] {
   if (direction === "answer") return [wireName(name), name];
