@@ -53,14 +53,18 @@ export interface SandboxSettings extends Omit<CreateSandboxRequest, "environment
   env?: Record<string, string> | undefined;
 }
 
-/** The settings among a sandbox's options. */
-export function createRequestOf(settings: SandboxSettings): CreateSandboxRequest {
-  const { env: environment, name, template, image, metadata, resources, network } = settings;
-  const { volumes, command, entrypoint, forceBuild, buildContext, ports, readOnly } = settings;
-  const { ttlSeconds, idleTimeoutSeconds } = settings;
-  return {
-    ...{ name, template, image, environment, metadata, resources, network },
-    ...{ volumes, command, entrypoint, forceBuild, buildContext, ports, readOnly },
-    ...{ ttlSeconds, idleTimeoutSeconds },
-  };
+/** Options of a sandbox that say how it is talked to, and not what it is. */
+const TALKING = new Set([
+  "apiKey",
+  "apiUrl",
+  "requestTimeoutMs",
+  "reconnectTimeoutMs",
+  "signal",
+  "onProgress",
+]);
+
+/** The settings among a sandbox's options, unknown ones too: whoever reads the request refuses them. */
+export function createRequestOf({ env, ...options }: SandboxSettings): CreateSandboxRequest {
+  const settings = Object.entries(options).filter(([name]) => !TALKING.has(name));
+  return { ...Object.fromEntries(settings), ...(env === undefined ? {} : { environment: env }) };
 }
