@@ -9,14 +9,18 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectMachines, machinesOf } from "../machines.ts";
 import { presentCombinations } from "../runtimes.ts";
 
-const ROUNDS = 20;
+const KILLS = 20;
+/** Of bubblewrap on PostgreSQL, whose two halves are killed as often beside other halves. */
+const KILLS_OF_KNOWN_HALVES = 5;
 const POOL_SIZE = 1;
 /** Each round is a start of the server; on a slow machine that others use, they add up. */
 const ROUNDS_MS = 10 * 60_000;
 const PROGRESS_MS = 60_000;
 
 describe.each(presentCombinations)("orchestrator killed on $runtime, $database", (combination) => {
-  const { runtime } = combination;
+  const { runtime, database } = combination;
+  const kills =
+    runtime === "bubblewrap" && database === "postgresql" ? KILLS_OF_KNOWN_HALVES : KILLS;
   let server: TestServer;
 
   beforeAll(async () => {
@@ -28,7 +32,7 @@ describe.each(presentCombinations)("orchestrator killed on $runtime, $database",
   });
 
   test(
-    `a stream survives ${ROUNDS} kills without a gap`,
+    `a stream survives ${kills} kills without a gap`,
     async () => {
       const connection = { apiKey: server.apiKey, apiUrl: server.url };
       await using sandbox = await Sandbox.create(connection);
@@ -46,7 +50,7 @@ describe.each(presentCombinations)("orchestrator killed on $runtime, $database",
         const options = { timeoutMs: PROGRESS_MS, describe: `output ${when}` };
         await waitFor(() => numbers.length > before + 3, options);
       };
-      for (let round = 0; round < ROUNDS; round += 1) {
+      for (let round = 0; round < kills; round += 1) {
         await goesOn(`before kill ${round}`);
         await server.restart("SIGKILL");
         await goesOn(`after kill ${round}`);
