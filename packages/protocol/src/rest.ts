@@ -195,6 +195,11 @@ export const fileQuery = z.object({
     .optional(),
   user: z.string().min(1).max(64).optional(),
 });
+/** As the agent is asked for it. */
+export const agentFileQuery = fileQuery.extend({
+  /** Nothing outside of this directory is reached, whatever links lie in it. */
+  root: z.string().min(1).max(LIMITS.pathBytes.value).optional(),
+});
 
 export const eventView = z.object({
   /** Grows by one or more with each event of the installation. */

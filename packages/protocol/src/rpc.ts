@@ -139,6 +139,8 @@ export const rpcRequests = {
     ...base,
     type: z.literal("listDirectory"),
     path,
+    /** Nothing outside of this directory is reached, whatever links lie in it. */
+    root: path.optional(),
     depth: z.int().min(1).max(LIMITS.directoryDepth.value).optional(),
     limit: z.int().min(1).max(LIMITS.directoryEntries.value).optional(),
   }),
@@ -146,6 +148,7 @@ export const rpcRequests = {
     ...base,
     type: z.literal("makeDirectory"),
     path,
+    root: path.optional(),
     mode: z.int().min(0).max(0o7777).optional(),
     user: z.string().optional(),
   }),

@@ -184,6 +184,12 @@ describe.skipIf(!mustHave(dockerAnswers, "a Docker daemon"))("SandboxClient", ()
     expect(new Set(names)).toEqual(new Set(["a.txt file", "this-test.ts file"]));
     expect(listed.find(({ name }) => name === "this-test.ts")?.size).toBe(size);
     await expect(client.readFile(id, "work", "../../etc/passwd")).rejects.toThrow();
+    await client.executeCommand(id, "ln -s /etc /data/out && ln -s /tmp/new /data/new");
+    const leadsOut = { code: "invalid_path" };
+    await expect(client.readFile(id, "work", "/out/passwd")).rejects.toMatchObject(leadsOut);
+    await expect(client.writeFile(id, "work", "/new", "x")).rejects.toMatchObject(leadsOut);
+    await expect(client.listDirectory(id, "work", "/out")).rejects.toMatchObject(leadsOut);
+    await expect(client.makeDirectory(id, "work", "/out/d")).rejects.toMatchObject(leadsOut);
     await expect(client.readFile(id, "nosuch", "/a")).rejects.toBeInstanceOf(SandboxVolumeError);
   });
 

@@ -6,10 +6,10 @@
 import { constants } from "node:fs";
 import { lchown, mkdir, open, type FileHandle } from "node:fs/promises";
 import { InsienError, LIMITS } from "@insien/protocol";
+import { DIRECTORY, below } from "../files/confined-path.ts";
 import type { FileUser } from "../files/file-context.ts";
 import { hasCode } from "../files/file-error.ts";
 
-const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 const NEW_DIRECTORY_MODE = 0o755;
 
 /** What a directory gets when nothing more is put into it. */
@@ -23,10 +23,6 @@ interface Held {
   handle: FileHandle;
   marks?: DirectoryMarks;
 }
-
-/** A path of the kernel's that starts at the open directory itself. */
-const below = (directory: FileHandle, name: string): string =>
-  `/proc/self/fd/${directory.fd}/${name}`;
 
 export class HeldDirectories implements AsyncDisposable {
   readonly #root: FileHandle;

@@ -27,6 +27,8 @@ export interface MakeOptions {
   mode?: number | undefined;
   /** Of what is newly made; `undefined`: the agent's own user. */
   owner?: FileUser | undefined;
+  /** An entry of a directory that is held open: written itself, whatever link is put there. */
+  heldAt?: string | undefined;
 }
 
 /** A name beside `path` that nothing has; the leading dot keeps it out of plain listings. */
@@ -99,6 +101,15 @@ async function writeTarget(path: string): Promise<{ target: string; existing: St
   throw new InsienError("too_many_links", `${path} leads through too many symbolic links`);
 }
 
+async function heldTarget(heldAt: string): Promise<{ target: string; existing?: Stats }> {
+  try {
+    return { target: heldAt, existing: await lstat(heldAt) };
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    return { target: heldAt };
+  }
+}
+
 function refuseSpecial(path: string, existing: Stats | undefined): void {
   if (existing === undefined || existing.isFile()) return;
   if (existing.isDirectory()) throw new InsienError("is_a_directory", `${path} is a directory`);
@@ -133,9 +144,12 @@ export class AtomicFile implements AsyncDisposable {
   /** Makes missing parents. Throws `is_a_directory`, `not_a_file`, `permission_denied` ... */
   static async create(path: string, options: MakeOptions = {}): Promise<AtomicFile> {
     return namingPath(path, async () => {
-      const { target, existing } = await writeTarget(path);
+      const { heldAt, owner: parentOwner } = options;
+      const { target, existing } = await (heldAt === undefined
+        ? writeTarget(path)
+        : heldTarget(heldAt));
       refuseSpecial(path, existing);
-      await makeDirectories(dirname(target), { owner: options.owner });
+      if (heldAt === undefined) await makeDirectories(dirname(target), { owner: parentOwner });
       const temporary = temporaryBeside(target);
       const handle = await openNew(temporary, path);
       const file = new AtomicFile(handle, target, temporary);

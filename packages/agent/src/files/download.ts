@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FileHandle } from "node:fs/promises";
 import { InsienError } from "@insien/protocol";
 import { parseRange, type ByteRange } from "./byte-range.ts";
-import { openRegularFile, readWholeFile, type OpenedFile } from "./regular-file.ts";
+import { readWholeFile, type OpenedFile } from "./regular-file.ts";
 
 /** Large enough that the cost of a round through the thread pool does not show. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -83,13 +83,13 @@ async function sendFile(
   response.end();
 }
 
-/** `GET` and `HEAD` of one file. Throws before the first byte, or cuts the answer after it. */
+/** `GET` and `HEAD` of one file, which is closed. Throws before the first byte, or cuts the answer after it. */
 export async function download(
   request: IncomingMessage,
   response: ServerResponse,
+  file: OpenedFile,
   path: string,
 ): Promise<void> {
-  const file = await openRegularFile(path);
   try {
     if (request.headers["if-none-match"] === entityTag(file)) {
       response.writeHead(304, fileHeaders(file)).end();

@@ -1,6 +1,7 @@
 import { InsienError, LIMITS, type RpcAnswers, type RpcRequests } from "@insien/protocol";
 import type { RpcHandlers } from "../rpc/connection.ts";
 import { makeDirectories, writeFileAtomically } from "./atomic-file.ts";
+import { ConfinedPath } from "./confined-path.ts";
 import { listDirectory } from "./directory-listing.ts";
 import { ownerFor, type FileContext } from "./file-context.ts";
 import { namingPath } from "./file-error.ts";
@@ -66,9 +67,12 @@ async function makeDirectory(
 ): Promise<RpcAnswers["makeDirectory"]> {
   const path = resolvePath(request.path, context.home);
   const owner = await ownerFor(context, request.user);
-  const created = await namingPath(path, () =>
-    makeDirectories(path, { mode: request.mode, owner }),
-  );
+  const { mode, root } = request;
+  const created = await namingPath(path, async () => {
+    if (root === undefined) return makeDirectories(path, { mode, owner });
+    await using place = await ConfinedPath.open(path, root, { makesMissing: { owner } });
+    return await place.makeDirectory(owner, mode);
+  });
   return { created, path };
 }
 

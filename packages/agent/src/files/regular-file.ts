@@ -77,9 +77,9 @@ async function examine(fd: number, path: string): Promise<BigIntStats> {
  */
 export async function openRegularFile(
   place: string | Buffer,
-  options: { followSymlinks?: boolean } = {},
+  options: { followSymlinks?: boolean; shownPath?: string } = {},
 ): Promise<OpenedFile> {
-  const path = place.toString();
+  const path = options.shownPath ?? place.toString();
   return namingPath(path, async () => {
     const link = options.followSymlinks === false ? constants.O_NOFOLLOW : 0;
     const handle = await open(place, FLAGS | link);

@@ -2,7 +2,7 @@
  * The protocol's request schemas as JSON Schema. The kit's bundler runs this module and puts its
  * value in its place, so that no sandbox carries zod.
  */
-import { fileQuery, rpcRequests, type RpcType } from "@insien/protocol";
+import { agentFileQuery, rpcRequests, type RpcType } from "@insien/protocol";
 import { z } from "zod";
 import type { Shape } from "./shape.ts";
 
@@ -13,4 +13,4 @@ export const REQUEST_SHAPES = Object.fromEntries(
 ) as Record<RpcType, Shape>;
 
 /** The query of `/files`. */
-export const FILE_QUERY_SHAPE: Shape = shapeOf(fileQuery);
+export const FILE_QUERY_SHAPE: Shape = shapeOf(agentFileQuery);

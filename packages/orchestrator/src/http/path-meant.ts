@@ -9,6 +9,8 @@ export const ofVolume = (params: typeof sandboxIdParam) => params.extend(volumeP
 export interface MeantPath {
   /** In the sandbox. */
   path: string;
+  /** The directory that must not be left; absent where all of the sandbox may be reached. */
+  root?: string;
   /** A path in the sandbox as who asked knows it: in the volume, from its root. */
   shown(path: string): string;
 }
@@ -27,5 +29,5 @@ export async function pathMeant(
   const { root } = found;
   const shown = (full: string) =>
     full === root ? "/" : full.startsWith(`${root}/`) ? full.slice(root.length) : full;
-  return { path: found.path, shown };
+  return { path: found.path, root, shown };
 }

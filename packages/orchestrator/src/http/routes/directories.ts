@@ -54,9 +54,9 @@ function addDirectoriesOf(
     handler: async (request, reply) => {
       const options = { signal: clientGone(reply) };
       const id = sandboxIdOf(request.params.id);
-      const { path, shown } = await pathMeant(door, request, request.query.path);
+      const { path, root, shown } = await pathMeant(door, request, request.query.path);
       const connector = await sandboxes.connect(principalOf(request), id, options);
-      const query = { ...request.query, path };
+      const query = { ...request.query, path, root };
       const listing = await callAgent(connector, "listDirectory", query, options);
       const items = fileInfosView(listing.entries).map((file) => ({
         ...file,
@@ -81,9 +81,10 @@ function addDirectoriesOf(
       const options = { signal: clientGone(reply) };
       const id = sandboxIdOf(request.params.id);
       const { mode, user } = request.query;
-      const { path, shown } = await pathMeant(door, request, request.query.path);
+      const { path, root, shown } = await pathMeant(door, request, request.query.path);
       const connector = await sandboxes.connect(principalOf(request), id, options);
-      const wish = { path, user, mode: mode === undefined ? undefined : Number.parseInt(mode, 8) };
+      const bits = mode === undefined ? undefined : Number.parseInt(mode, 8);
+      const wish = { path, root, user, mode: bits };
       const made = await callAgent(connector, "makeDirectory", wish, options);
       return { path: shown(String(made.path)), created: made.created === true };
     },

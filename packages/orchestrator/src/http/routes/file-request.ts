@@ -52,8 +52,8 @@ export async function wayToFile(
   reply: FastifyReply,
 ): Promise<FileWay> {
   const given = request.query as z.infer<typeof fileQuery>;
-  const { path, shown } = await pathMeant(door, request, given.path);
-  const target = { path: AGENT_PATHS.files, query: { ...given, path } };
+  const { path, root, shown } = await pathMeant(door, request, given.path);
+  const target = { path: AGENT_PATHS.files, query: { ...given, path, root } };
   return { ...(await wayToAgent(door, request, reply, target)), shown };
 }
 
