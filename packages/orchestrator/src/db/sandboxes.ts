@@ -119,7 +119,7 @@ export function sandboxRows(connection: Connection): SandboxRows {
       const [row] = await read(() => get.execute({ id }));
       return row === undefined ? undefined : toRecord(row);
     },
-    list: (ownerId, query) => list(connection, ownerId, query),
+    list: pager(connection),
     due: async (now, limit, { nodeId } = {}) => {
       const rows = await read(() => due.execute({ now, limit, nodeId: nodeId ?? null }));
       return rows.map(({ expired, sandbox }) => ({
@@ -311,37 +311,48 @@ function selectSandboxes({ drizzle, read }: Connection) {
   };
 }
 
-async function list(
-  { drizzle, read }: Connection,
-  ownerId: string,
-  query: { state?: SandboxState; limit?: number; cursor?: string },
-): Promise<SandboxPage> {
-  const limit = Math.min(query.limit ?? LIMITS.pageSize.value, LIMITS.pageSize.value);
-  const scope = `${ownerId} ${query.state ?? ""}`;
-  const after = query.cursor === undefined ? undefined : decodeCursor(query.cursor, scope);
-  const rows = await read(() =>
-    drizzle
-      .select()
-      .from(sandboxes)
-      .where(
-        and(
-          eq(sandboxes.ownerId, ownerId),
-          query.state === undefined ? LIVE : eq(sandboxes.state, query.state),
-          after &&
-            sql`(${sandboxes.createdAt}, ${sandboxes.id}) < (${after.at}::timestamptz, ${after.id})`,
-        ),
-      )
-      .orderBy(desc(sandboxes.createdAt), desc(sandboxes.id))
+function prepareList({ drizzle }: Connection) {
+  const [state, at] = [
+    sql`${sql.placeholder("state")}::text`,
+    sql`${sql.placeholder("at")}::timestamptz`,
+  ];
+  const after = sql`(${at}, ${sql.placeholder("id")}::text)`;
+  return drizzle
+    .select()
+    .from(sandboxes)
+    .where(
+      and(
+        eq(sandboxes.ownerId, sql.placeholder("ownerId")),
+        or(and(sql`${state} is null`, LIVE), sql`${sandboxes.state} = ${state}`),
+        or(sql`${at} is null`, sql`(${sandboxes.createdAt}, ${sandboxes.id}) < ${after}`),
+      ),
+    )
+    .orderBy(desc(sandboxes.createdAt), desc(sandboxes.id))
+    .limit(sql.placeholder("limit"))
+    .prepare("sandbox_list");
+}
+
+function pager(connection: Connection): SandboxRows["list"] {
+  const prepared = prepareList(connection);
+  return async (ownerId, query) => {
+    const limit = Math.min(query.limit ?? LIMITS.pageSize.value, LIMITS.pageSize.value);
+    const scope = `${ownerId} ${query.state ?? ""}`;
+    const after = query.cursor === undefined ? undefined : decodeCursor(query.cursor, scope);
+    const values = {
+      ...{ ownerId, state: query.state ?? null },
+      ...{ at: after?.at ?? null, id: after?.id ?? null },
       // One more than asked for tells whether there is a next page.
-      .limit(limit + 1),
-  );
-  const items = rows.slice(0, limit).map(toRecord);
-  const last = items.at(-1);
-  const nextCursor =
-    rows.length > limit && last !== undefined
-      ? encodeCursor({ at: last.createdAt, id: last.id }, scope)
-      : undefined;
-  return { items, nextCursor };
+      limit: limit + 1,
+    };
+    const rows = await connection.read(() => prepared.execute(values));
+    const items = rows.slice(0, limit).map(toRecord);
+    const last = items.at(-1);
+    const nextCursor =
+      rows.length > limit && last !== undefined
+        ? encodeCursor({ at: last.createdAt, id: last.id }, scope)
+        : undefined;
+    return { items, nextCursor };
+  };
 }
 
 function toRecord(row: Row): SandboxRecord {
