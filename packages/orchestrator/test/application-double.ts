@@ -232,6 +232,11 @@ export class ApplicationDouble implements Application {
     if (fail !== undefined) throw fail;
   }
 
+  /** As API_KEY of the configuration: an administrator's, of whatever form. */
+  configureKey(key: string): void {
+    this.#addKey(key, { ...OWNER, keyId: newId(), admin: true }, "the configuration's");
+  }
+
   #addKey(key: string, principal: Principal, name: string): ApiKey {
     const view = {
       id: principal.keyId,

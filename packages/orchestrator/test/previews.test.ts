@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { waitFor } from "@insien/test-kit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { SessionTokens } from "../src/app/session-tokens.ts";
 import { OWNER_KEY } from "./application-double.ts";
 import { type HttpFixture, startHttpFixture } from "./http-fixture.ts";
 import { open, visit } from "../../../tests/port-visits.ts";
@@ -178,6 +179,40 @@ describe("a program", () => {
       expect(names).not.toContain(name);
     }
     expect(JSON.stringify(seen)).not.toMatch(/secret|nonsense|6\.6\.6\.6/);
+  });
+
+  test("sees neither a person's token nor a key of any form, and keeps its own", async () => {
+    let seen: NodeJS.Dict<string | string[]> = {};
+    serve((request, response) => {
+      seen = { ...request.headers, url: request.url };
+      response.end();
+    });
+    const access = await new SessionTokens("a secret").access({ userId: "u1", sessionId: "s1" });
+    door.application.configureKey("correct-horse");
+    for (const text of [access, "correct-horse", OWNER_KEY, "insien_of_nobody"]) {
+      const query = `api_key=${text}`;
+      await ask({
+        path: `/?a=1&${query}&%61pi_key=${text}`,
+        headers: { ...headers, authorization: `bearer  ${text}`, referer: `http://a/?${query}` },
+      });
+      expect(seen["url"]).toBe("/?a=1");
+      expect(JSON.stringify(seen)).not.toContain(text);
+    }
+    const own = { authorization: "Bearer own", referer: "http://a/?api_key=own" };
+    await ask({ path: "/?api_key=own", headers: { ...headers, ...own } });
+    expect(seen).toMatchObject({ ...own, url: "/?api_key=own" });
+  });
+
+  test("is no way to guess keys", async () => {
+    serve((_request, response) => response.end());
+    await using narrow = await startHttpFixture({ limits: { programTokensPerMinute: 2 } });
+    narrow.agent.onConnect = door.agent.onConnect;
+    const name = `80-${await narrow.newSandbox()}.localhost`;
+    const guess = async (text: string) =>
+      visit(narrow.url, { host: name, headers: { ...headers, authorization: `Bearer ${text}` } });
+    for (const text of ["one", "two", "one"]) expect((await guess(text)).status).toBe(200);
+    expect((await guess("three")).status).toBe(429);
+    expect((await guess("two")).status).toBe(200);
   });
 
   test("says nothing to others in its visitor's browser", async () => {

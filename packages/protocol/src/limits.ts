@@ -153,6 +153,10 @@ export const LIMITS = {
   // REST
   requestBodyBytes: limit(1 * MiB, "JSON bodies; files do not go through them."),
   requestsPerMinute: limit(6_000, "Per key; ten thousand creates an hour and their commands fit."),
+  programTokensPerMinute: limit(
+    600,
+    "Different bearer tokens per minute and address for programs in sandboxes; each is compared with our keys.",
+  ),
   failedSignInsPerMinute: limit(
     30,
     "Per address; guessing a key of 256 bits stays hopeless and quiet.",

@@ -4,7 +4,7 @@
  */
 import { createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { LIMITS } from "@insien/protocol";
-import { errors, jwtVerify, SignJWT } from "jose";
+import { decodeJwt, errors, jwtVerify, SignJWT } from "jose";
 
 const AUDIENCE = "person";
 const KEY_BYTES = 32;
@@ -62,6 +62,16 @@ export class SessionTokens {
    */
   nextRefresh(sessionId: string, token: string): string {
     return `${sessionId}.${createHmac("sha256", this.#refreshKey).update(token).digest("base64url")}`;
+  }
+}
+
+/** Whether a text is an access token of people's as they are made here; whether it holds is not looked at. */
+export function looksLikeAccess(text: string): boolean {
+  try {
+    const { aud, sid } = decodeJwt(text);
+    return aud === AUDIENCE && typeof sid === "string";
+  } catch {
+    return false;
   }
 }
 

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { InsienError, WEBSOCKET_KEY_PREFIX } from "@insien/protocol";
+import { API_KEY_PREFIX, InsienError, WEBSOCKET_KEY_PREFIX } from "@insien/protocol";
 import type { Callers } from "../app/callers.ts";
 import type { Principal } from "../app/principal.ts";
+import { looksLikeAccess } from "../app/session-tokens.ts";
 import type { DoorLimits } from "./door-limits.ts";
 import { TokenBuckets } from "./token-buckets.ts";
 
@@ -49,12 +50,16 @@ export class Doorkeeper {
   readonly #failures: TokenBuckets;
   readonly #knownGood = new Set<string>();
   readonly #maxKnownGood: number;
+  readonly #strangeTokens: TokenBuckets;
+  /** What visitors of programs showed and is nobody's here. */
+  readonly #foreign = new Set<string>();
 
   constructor(callers: Pick<Callers, "authenticate">, limits: DoorLimits) {
     this.#callers = callers;
     this.#requests = new TokenBuckets(limits.requestsPerMinute, limits.rateBuckets);
     this.#failures = new TokenBuckets(limits.failedSignInsPerMinute, limits.rateBuckets);
     this.#maxKnownGood = limits.rateBuckets;
+    this.#strangeTokens = new TokenBuckets(limits.programTokensPerMinute, limits.rateBuckets);
   }
 
   /** Throws `unauthorized`, `rate_limited`, or of a person `session_expired`, which counts as no guess. */
@@ -72,6 +77,26 @@ export class Doorkeeper {
     const seconds = this.#requests.take(principal.keyId);
     if (seconds !== undefined) throw rateLimited("This key sent too many requests", seconds);
     return principal;
+  }
+
+  /**
+   * Whether a text is a key or a person's token, or looks as ours do: no program in a sandbox may be
+   * shown it. Throws `rate_limited` for an address that tries many, which would be guessing, too.
+   */
+  async isOurs(text: string, address: string): Promise<boolean> {
+    if (text.startsWith(API_KEY_PREFIX) || looksLikeAccess(text)) return true;
+    const digest = createHash("sha256").update(text).digest("base64");
+    if (this.#knownGood.has(digest)) return true;
+    if (this.#foreign.has(digest)) return false;
+    const seconds = this.#strangeTokens.take(address);
+    if (seconds !== undefined)
+      throw rateLimited("This address sent too many different tokens", seconds);
+    const isKey = (await this.#callers.authenticate(text)) !== undefined;
+    if (!isKey) {
+      if (this.#foreign.size >= this.#maxKnownGood) this.#foreign.clear();
+      this.#foreign.add(digest);
+    } else this.#remember(digest);
+    return isKey;
   }
 
   #refuseGuessers(address: string): void {

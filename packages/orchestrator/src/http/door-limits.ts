@@ -4,6 +4,7 @@ import { LIMITS } from "@insien/protocol";
 const DOOR_LIMIT_NAMES = [
   "requestsPerMinute",
   "failedSignInsPerMinute",
+  "programTokensPerMinute",
   "signInsPerMinute",
   "signInsPerAccountPerMinute",
   "rateBuckets",

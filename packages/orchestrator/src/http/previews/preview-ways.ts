@@ -9,6 +9,7 @@ import { type Onward, openToPort } from "./port-exchange.ts";
 import type { PreviewRequest } from "./preview-request.ts";
 import type { UpgradeOnward } from "./preview-upgrade.ts";
 import type { PreviewsOptions } from "./previews.ts";
+import type { ProgramsPart } from "./shown-credentials.ts";
 import { bodyHeaders, requestHeaders } from "./request-headers.ts";
 
 /** A request that was let in. */
@@ -19,6 +20,7 @@ export interface Visit {
   /** Of the visitor. */
   address: string;
   isSecure: boolean;
+  program: ProgramsPart;
 }
 
 /** Counted as open until it is disposed of. */
@@ -43,7 +45,7 @@ export class PreviewWays {
 
   async webSocket(visit: Visit): Promise<UpgradeOnward & Entered> {
     const { gateway, ports } = this.#options;
-    const { request, asked, admitted } = visit;
+    const { request, admitted } = visit;
     const place = await this.#elsewhere(visit);
     if (place !== undefined) {
       const connector = gateway.connector(place, admitted.sandboxId);
@@ -60,7 +62,7 @@ export class PreviewWays {
     return {
       entered: machine.enter(),
       connect: (signal) => machine.connect(admitted.port, { signal }),
-      options: { path: asked.target, headers: this.#programHeaders(visit) },
+      options: { path: visit.program.target, headers: this.#programHeaders(visit) },
       headersOf: (answer) => answerHeaders(answer, answerPlace(visit)),
       lost: connector.lost,
     };
@@ -82,7 +84,7 @@ export class PreviewWays {
   }
 
   async #toProgram(visit: Visit): Promise<Onward & Entered> {
-    const { request, asked, admitted } = visit;
+    const { request, program, admitted } = visit;
     const connector = await this.#options.ports.connect(admitted);
     const machine = machinePorts(connector);
     const { method } = request;
@@ -91,7 +93,7 @@ export class PreviewWays {
       entered: machine.enter(),
       open: (isRepeatable, signal) =>
         openToPort(machine, admitted.port, {
-          ...{ method, headers, path: asked.target, isRepeatable, signal },
+          ...{ method, headers, path: program.target, isRepeatable, signal },
         }),
       headersOf: (answer) => answerHeaders(answer, answerPlace(visit)),
       lost: connector.lost,
@@ -130,13 +132,14 @@ export class PreviewWays {
     };
   }
 
-  #programHeaders({ request, asked, address, isSecure }: Visit) {
+  #programHeaders({ request, asked, address, isSecure, program }: Visit) {
     const { remoteAddress = "" } = request.socket;
     const isProxied = this.#options.trustProxy && address !== remoteAddress;
     const given = isProxied ? `${String(request.headers["x-forwarded-for"])}, ` : "";
     return requestHeaders(request, {
       host: programHost(asked),
       cookies: asked.programCookies,
+      dropped: program.dropped,
       forwarded: {
         for: `${given}${remoteAddress}`,
         host: asked.host,

@@ -15,6 +15,7 @@ import type { PreviewNames } from "./preview-names.ts";
 import { PAGE_POLICY, previewPage } from "./preview-page.ts";
 import { type PreviewRequest, prefixWith, readPreviewRequest } from "./preview-request.ts";
 import { type Upgrading, joinUpgrade, responseTo } from "./preview-upgrade.ts";
+import { programsPart } from "./shown-credentials.ts";
 import { exchange } from "./port-exchange.ts";
 import { PreviewWays, type Visit } from "./preview-ways.ts";
 
@@ -198,7 +199,9 @@ export class Previews {
       response.writeHead(204, PREFLIGHT_HEADERS).end();
       return undefined;
     }
-    return { request, asked, admitted, address, isSecure: this.#ways.isSecure(request) };
+    const isOurs = (text: string) => this.#options.doorkeeper.isOurs(text, address);
+    const program = await programsPart(request, asked.target, isOurs);
+    return { request, asked, admitted, address, isSecure: this.#ways.isSecure(request), program };
   }
 
   async #principal(request: IncomingMessage, address: string) {

@@ -6,27 +6,31 @@ import { HOP_HEADERS, namedByConnection } from "./hop-headers.ts";
 const OURS = new Set(["x-api-key", PORT_TOKEN_HEADER, "host", "cookie", "content-length"]);
 /** What only a proxy that is trusted may say of the client. */
 const OF_PROXIES = /^(?:x-forwarded-.*|x-real-ip|forwarded|via)$/;
-const OWN_KEY = /^Bearer +insien_/i;
 
 export interface ProgramRequest {
   /** What the program is told it is called. */
   host: string;
   cookies: string | undefined;
+  /** Names of further headers that the program does not get. */
+  dropped: ReadonlySet<string>;
   forwarded: { for: string; host: string; proto: "http" | "https"; prefix: string };
 }
 
 /** The headers of a request as the program in the sandbox gets them. */
 export function requestHeaders(
   request: IncomingMessage,
-  { host, cookies, forwarded }: ProgramRequest,
+  { host, cookies, dropped: refused, forwarded }: ProgramRequest,
 ): Record<string, string | string[]> {
   const given = new Map(Object.entries(request.headersDistinct));
   const dropped = namedByConnection(request.headers.connection);
   const headers: Record<string, string | string[]> = { host };
   for (const [name, values = []] of given) {
     if (HOP_HEADERS.has(name) || dropped.has(name) || OURS.has(name)) continue;
+    if (refused.has(name)) continue;
     if (OF_PROXIES.test(name) || name.startsWith("x-insien-")) continue;
-    const kept = values.filter((value) => !holdsCredential(name, value));
+    const kept = values.filter(
+      (value) => name !== "referer" || !value.includes(PORT_TOKEN_PARAMETER),
+    );
     if (kept.length > 0) headers[name] = kept.length === 1 ? (kept[0] ?? "") : kept;
   }
   const protocols = withoutKeys(request.headers["sec-websocket-protocol"]);
@@ -51,11 +55,6 @@ export function bodyHeaders(headers: IncomingHttpHeaders): Record<string, string
 
 export const hasBody = (headers: IncomingHttpHeaders): boolean =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
-
-function holdsCredential(name: string, value: string): boolean {
-  if (name === "authorization") return OWN_KEY.test(value);
-  return name === "referer" && value.includes(PORT_TOKEN_PARAMETER);
-}
 
 function withoutKeys(protocols: string | undefined): string | undefined {
   const offered = protocols?.split(",").map((each) => each.trim());
