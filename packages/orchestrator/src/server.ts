@@ -41,6 +41,7 @@ import { LineServer } from "./line/line-server.ts";
 import { Expiry } from "./reconcile/expiry.ts";
 import { PoolAdoption } from "./reconcile/pool-adoption.ts";
 import { Reconciler } from "./reconcile/reconciler.ts";
+import { namesInside } from "./webhooks/public-address.ts";
 import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 
 /** How long a pool waits for the warm machines of an earlier process before it makes its own. */
@@ -215,7 +216,11 @@ export class Server implements AsyncDisposable {
         keys: this.#keys,
         people: this.#accounts(),
         nodes: this.#nodes,
-        webhooks: new OwnedWebhooks(database.webhooks, database.webhookDeliveries),
+        webhooks: new OwnedWebhooks(
+          database.webhooks,
+          database.webhookDeliveries,
+          config.webhookAllowPrivate ? () => false : namesInside,
+        ),
         quotas: this.#quotas,
         volumes: new VolumeCatalog({
           rows: database.volumes,

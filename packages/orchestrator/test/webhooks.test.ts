@@ -7,6 +7,7 @@ import { waitFor } from "@insien/test-kit";
 import { pino } from "pino";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { OwnedWebhooks } from "../src/app/webhooks.ts";
+import { namesInside } from "../src/webhooks/public-address.ts";
 import type { Database, DatabaseOptions } from "../src/db/index.ts";
 import { type DelivererTimings, WebhookDeliverer } from "../src/webhooks/webhook-deliverer.ts";
 import { DATABASES, openForTests } from "./database.fixture.ts";
@@ -26,7 +27,7 @@ describe.for(DATABASES.filter(({ present }) => present))(
     beforeAll(async () => {
       options = await prepare();
       database = await openForTests(options);
-      webhooks = new OwnedWebhooks(database.webhooks, database.webhookDeliveries);
+      webhooks = new OwnedWebhooks(database.webhooks, database.webhookDeliveries, () => false);
       resources = new AsyncDisposableStack();
     });
     afterEach(async () => {
@@ -247,6 +248,17 @@ describe.for(DATABASES.filter(({ present }) => present))(
       await webhooks.test(owner, id);
       await waitFor(async () => (await log(owner, id))[0]?.state === "delivered" && ended);
       expect(target.types).toEqual(["webhook.test"]);
+    });
+
+    test("an address that is plainly private is refused when it is given", async () => {
+      const careful = new OwnedWebhooks(database.webhooks, database.webhookDeliveries, namesInside);
+      const owner = newOwner();
+      const url = "http://10.0.0.7/hook";
+      const refusal = { code: "invalid_request", message: expect.stringContaining("10.0.0.7") };
+      await expect(careful.create(owner, { url })).rejects.toMatchObject(refusal);
+      const { id } = await careful.create(owner, { url: "https://example.com/hook" });
+      await expect(careful.change(owner, id, { url })).rejects.toMatchObject(refusal);
+      await careful.remove(owner, id);
     });
 
     test("private addresses are refused unless they are allowed", async () => {

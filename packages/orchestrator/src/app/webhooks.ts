@@ -44,16 +44,24 @@ const EVERY_EVENT = ["*"];
 export class OwnedWebhooks implements Webhooks {
   readonly #rows: WebhookRows;
   readonly #deliveries: DeliveryRows;
+  readonly #leadsInside: (url: string) => boolean;
 
-  constructor(rows: WebhookRows, deliveries: DeliveryRows) {
+  constructor(
+    rows: WebhookRows,
+    deliveries: DeliveryRows,
+    /** Whether deliveries to a URL would be refused in any case. */
+    leadsInside: (url: string) => boolean,
+  ) {
     this.#rows = rows;
     this.#deliveries = deliveries;
+    this.#leadsInside = leadsInside;
   }
 
   async create(
     { ownerId }: Principal,
     { url, events, description }: { url: string; events?: string[]; description?: string },
   ): Promise<Webhook & { secret: string }> {
+    this.#refuseInside(url);
     const webhook = {
       id: newId(),
       ownerId,
@@ -84,9 +92,20 @@ export class OwnedWebhooks implements Webhooks {
   }
 
   async change(principal: Principal, id: string, changes: WebhookChanges): Promise<Webhook> {
+    if (changes.url !== undefined) this.#refuseInside(changes.url);
     // A statement that sets nothing is none.
     if (Object.keys(changes).length === 0) return this.get(principal, id);
     return found(await this.#rows.change(principal.ownerId, id, changes), id);
+  }
+
+  /** Told at once rather than by deliveries that fail for hours. */
+  #refuseInside(url: string): void {
+    if (!this.#leadsInside(url)) return;
+    throw new InsienError(
+      "invalid_request",
+      `url: ${new URL(url).hostname} is no address of the internet; whoever runs the server may allow such with INSIEN_WEBHOOK_ALLOW_PRIVATE=1`,
+      { details: { field: "url" } },
+    );
   }
 
   async remove({ ownerId }: Principal, id: string): Promise<boolean> {

@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
-import { UnreachableAddress, isPublicAddress, lookupPublic } from "./public-address.ts";
+import {
+  UnreachableAddress,
+  isPublicAddress,
+  lookupPublic,
+  namesInside,
+} from "./public-address.ts";
 
 test.each([
   "0.0.0.0",
@@ -48,3 +53,21 @@ test("an address of this host is not public to its webhooks", () => {
   expect(isPublicAddress("8.8.8.8", ["8.8.8.8"])).toBe(false);
   expect(isPublicAddress("2606:4700::1111", ["2606:4700::1111"])).toBe(false);
 });
+
+test.each([
+  "http://127.0.0.1:9",
+  "http://[::1]/",
+  "http://169.254.169.254/latest",
+  "https://localhost/hook",
+  "https://db.internal:8443",
+  "http://0x7f000001/",
+])("%s can be seen to lead inside", (url) => {
+  expect(namesInside(url)).toBe(true);
+});
+
+test.each(["https://example.com", "https://1.1.1.1", "https://localhost.example.com"])(
+  "%s can not",
+  (url) => {
+    expect(namesInside(url)).toBe(false);
+  },
+);

@@ -41,6 +41,15 @@ export function isPublicAddress(address: string, own: readonly string[] = ownAdd
   return global.check(address, "ipv6") && !refused.check(address, "ipv6");
 }
 
+/** Hosts by whose very name it is plain that none of the internet is meant. */
+const INSIDE_NAMES = /(?:^|\.)(?:localhost|local|internal|home\.arpa|lan)\.?$/i;
+
+/** Whether a URL can be seen to lead inside without looking its name up; the rest is seen on dialling. */
+export function namesInside(text: string): boolean {
+  const host = new URL(text).hostname.replace(/^\[|\]$/g, "");
+  return isIP(host) === 0 ? INSIDE_NAMES.test(host) : !isPublicAddress(host);
+}
+
 /** Says no more than this of what a name stands for: it may be a name of the inside. */
 export class UnreachableAddress extends Error {}
 
