@@ -113,6 +113,16 @@ test("a command's environment is clean, and its own variables win", async () => 
   expect(stdout).not.toMatch(/INSIEN|SECRET_OF_THE_AGENT|test-token/);
 });
 
+test("a command takes as many variables as may be given, and none that Linux refuses", async () => {
+  const { stdout } = await run("echo ${#A} ${#B}", {
+    env: { A: "x".repeat(LIMITS.commandLineBytes.value - 3), B: "x".repeat(131_000) },
+  });
+  expect(stdout).toBe("131069 131000\n");
+  const tooLong = run("true", { env: { A: "x".repeat(LIMITS.commandLineBytes.value - 2) } });
+  const message = "env.A takes 131073 bytes, 131072 are allowed";
+  await expect(tooLong).rejects.toMatchObject({ error: { code: "invalid_request", message } });
+});
+
 test("no signal is blocked or ignored in a command", async () => {
   const { stdout } = await client.call("exec", {
     cmd: "grep",

@@ -28,6 +28,7 @@ export interface CommandDefaults {
 export function readCommand(fields: CommandFields, defaults: CommandDefaults): Command {
   const { account } = defaults;
   const argv = readArguments(fields);
+  const given = { ...defaults.env, ...fields.env };
   const env: Record<string, string> = {
     PATH: DEFAULT_PATH,
     HOME: account.home,
@@ -35,10 +36,13 @@ export function readCommand(fields: CommandFields, defaults: CommandDefaults): C
     LOGNAME: account.name,
     SHELL: account.shell,
     LANG: "C.UTF-8",
-    ...defaults.env,
-    ...fields.env,
+    ...given,
   };
-  requireSmall("env", Object.entries(env).flat(), LIMITS.environmentBytes.value);
+  // What was given alone: a sandbox's variables that fill the limit must not be too many for it.
+  requireSmall("env", Object.entries(given).flat(), LIMITS.environmentBytes.value);
+  for (const [name, value] of Object.entries(given)) {
+    requireSmall(`env.${name}`, [`${name}=${value}`], LIMITS.commandLineBytes.value);
+  }
   return { argv, env, cwd: readDirectory(fields.cwd, account), account };
 }
 
@@ -120,7 +124,8 @@ export function spawnError(command: Command, errno: number | undefined): InsienE
     return new InsienError("limit_reached", message, { details: { errno } });
   }
   if (errno === ERRNO.E2BIG) {
-    return new InsienError("invalid_request", `the arguments of "${name}" are too long together`);
+    const message = `the arguments and variables of "${name}" are too long together`;
+    return new InsienError("invalid_request", message);
   }
   return new InsienError("internal", `"${name}" could not start: error ${errno}`, {
     details: { errno },
