@@ -3,6 +3,7 @@
  * The second face of the SDK: one client for all sandboxes, with a sandbox's id as the first argument
  * of each call, as the Python client of the container manager has it.
  */
+import { CLIENT_LIMITS as LIMITS } from "@insien/protocol/client-limits";
 import { newSandboxId } from "@insien/protocol/ids";
 import type { SandboxState } from "@insien/protocol/sandbox-states";
 import { Keys } from "./account/keys.ts";
@@ -57,6 +58,7 @@ import {
   type VolumeFile,
 } from "./volumes/volume-files.ts";
 import type { MountChange, VolumeInfo } from "./volumes/volume-info.ts";
+import { number, object, optional, requestOf } from "./wire/shape.ts";
 
 export interface SandboxClientOptions {
   /** By default the environment's `INSIEN_API_KEY`. */
@@ -147,7 +149,8 @@ export class SandboxClient implements AsyncDisposable {
 
   /** Ends its programs and keeps its files. They have `timeout` seconds to end by themselves. */
   async stopSandbox(id: string, timeout?: number, options: CallOptions = {}): Promise<SandboxInfo> {
-    const graceMs = timeout === undefined ? undefined : timeout * 1000;
+    requestOf(stopArguments, { timeout });
+    const graceMs = timeout === undefined ? undefined : Math.round(timeout * 1000);
     return switchSandbox(this.#api, id, "stop", { ...this.#call(options), graceMs });
   }
 
@@ -363,6 +366,10 @@ export class SandboxClient implements AsyncDisposable {
     return { signal: either, requestTimeoutMs: timeoutMs };
   }
 }
+
+const stopArguments = object<{ timeout?: number | undefined }>({
+  timeout: optional(number(0, LIMITS.stopGraceMsMax.value / 1000)),
+});
 
 /** Whether the server may have gone on with what was asked of it. */
 const isGivenUp = (error: unknown): boolean =>
