@@ -153,6 +153,8 @@ export const LIMITS = {
   // REST
   requestBodyBytes: limit(1 * MiB, "JSON bodies; files do not go through them."),
   requestsPerMinute: limit(6_000, "Per key; ten thousand creates an hour and their commands fit."),
+  externalPortsPerOwner: limit(100, "Ports of the host, which all owners share."),
+  subdomainsPerOwner: limit(100, "Names under the domain, which all owners share."),
   programTokensPerMinute: limit(
     600,
     "Different bearer tokens per minute and address for programs in sandboxes; each is compared with our keys.",

@@ -17,7 +17,7 @@ import { nodeRows, type NodeRows } from "./nodes.ts";
 import { type UserRows, userRows } from "./people.ts";
 import { type SessionRows, sessionRows } from "./person-sessions.ts";
 import { quotaRows, type QuotaRows } from "./quotas.ts";
-import { type SandboxPortRows, sandboxPortRows } from "./sandbox-ports.ts";
+import { type EndedPortRows, type SandboxPortRows, sandboxPortRows } from "./sandbox-ports.ts";
 import { deliveryRows, type DeliveryRows } from "./webhook-deliveries.ts";
 import { webhookQueue, type WebhookQueue } from "./webhook-queue.ts";
 import { webhookRows, type WebhookRows } from "./webhooks.ts";
@@ -39,7 +39,7 @@ export interface Database extends AsyncDisposable {
   readonly usage: UsageRows;
   readonly volumes: VolumeRows;
   readonly quotas: QuotaRows;
-  readonly sandboxPorts: SandboxPortRows;
+  readonly sandboxPorts: SandboxPortRows & EndedPortRows;
   readonly users: UserRows;
   readonly sessions: SessionRows;
   /** Asks the database something; waits for one that restarts. */

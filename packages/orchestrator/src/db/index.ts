@@ -6,7 +6,7 @@ export type { NodeRows } from "./nodes.ts";
 export type { Identity, UserRecord, UserRows } from "./people.ts";
 export type { SessionRecord, SessionRows } from "./person-sessions.ts";
 export type { Admission, OwnerUsage, QuotaLimits, QuotaRows } from "./quotas.ts";
-export type { SandboxPortRecord, SandboxPortRows } from "./sandbox-ports.ts";
+export type { EndedPortRows, SandboxPortRecord, SandboxPortRows } from "./sandbox-ports.ts";
 export type { DeliveryQuery, DeliveryRecord, DeliveryRows } from "./webhook-deliveries.ts";
 export type {
   AttemptOutcome,

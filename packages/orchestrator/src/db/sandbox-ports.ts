@@ -1,7 +1,8 @@
-import { InsienError, type SandboxId } from "@insien/protocol";
-import { and, asc, eq } from "drizzle-orm";
-import type { Connection } from "./connection.ts";
+import { InsienError, LIMITS, type SandboxId } from "@insien/protocol";
+import { and, asc, count, eq, inArray, sql } from "drizzle-orm";
+import type { Connection, Statements } from "./connection.ts";
 import { type Absent, withNulls, withoutNulls } from "./records.ts";
+import { sandboxes } from "./schema.ts";
 import { sandboxPorts } from "./schema/ports.ts";
 
 type Row = typeof sandboxPorts.$inferSelect;
@@ -10,7 +11,8 @@ export type SandboxPortRecord = Absent<Row>;
 export interface SandboxPortRows {
   /**
    * Stores ports of one sandbox, all or none; those that are there already stay as they are. Throws
-   * `conflict` that names the subdomain or the external port that is taken.
+   * `conflict` that names the subdomain or the external port that is taken, `limit_reached` when its
+   * owner has as many as one may, `sandbox_state` when it has ended or is about to.
    */
   insert(ports: readonly SandboxPortRecord[]): Promise<void>;
   /** By number. */
@@ -28,7 +30,19 @@ export interface SandboxPortRows {
   removeAll(id: SandboxId): Promise<void>;
 }
 
-export function sandboxPortRows({ drizzle, read, write }: Connection): SandboxPortRows {
+/** What is left of sandboxes that have ended. */
+export interface EndedPortRows {
+  /** Gives how many there were. */
+  removeEnded(): Promise<number>;
+  /** How many `removeEnded` would remove. */
+  countEnded(): Promise<number>;
+}
+
+export function sandboxPortRows({
+  drizzle,
+  read,
+  write,
+}: Connection): SandboxPortRows & EndedPortRows {
   const one = (id: SandboxId, internal: number) =>
     and(eq(sandboxPorts.sandboxId, id), eq(sandboxPorts.internal, internal));
   const first = async (where: ReturnType<typeof eq> | undefined) => {
@@ -40,12 +54,16 @@ export function sandboxPortRows({ drizzle, read, write }: Connection): SandboxPo
     insert: async (ports) => {
       if (ports.length === 0) return;
       const rows = ports.map((port) => withNulls(port) as Row);
-      const inserting = drizzle
-        .insert(sandboxPorts)
-        .values(rows)
-        .onConflictDoNothing({ target: [sandboxPorts.sandboxId, sandboxPorts.internal] });
+      const insert = async (transaction: Statements) => {
+        const ownerId = await ownerOf(transaction, rows);
+        await transaction
+          .insert(sandboxPorts)
+          .values(rows)
+          .onConflictDoNothing({ target: [sandboxPorts.sandboxId, sandboxPorts.internal] });
+        await refuseTooMany(transaction, ownerId, rows);
+      };
       try {
-        await read(() => inserting);
+        await read(() => drizzle.transaction(insert));
       } catch (error) {
         throw explainTaken(error, ports);
       }
@@ -75,7 +93,61 @@ export function sandboxPortRows({ drizzle, read, write }: Connection): SandboxPo
     removeAll: async (id) => {
       await read(() => drizzle.delete(sandboxPorts).where(eq(sandboxPorts.sandboxId, id)));
     },
+    removeEnded: async () => {
+      const removed = await write(() => drizzle.delete(sandboxPorts).where(ofEnded(drizzle)));
+      return removed.rowCount ?? 0;
+    },
+    countEnded: () => read(() => drizzle.$count(sandboxPorts, ofEnded(drizzle))),
   };
+}
+
+const ofEnded = (statements: Statements) =>
+  inArray(
+    sandboxPorts.sandboxId,
+    statements
+      .select({ id: sandboxes.id })
+      .from(sandboxes)
+      .where(inArray(sandboxes.state, ["destroyed", "failed"])),
+  );
+
+/** Until the transaction is over the sandbox does not end: whoever ends it then finds its ports. */
+async function ownerOf(transaction: Statements, [port]: readonly Row[]): Promise<string> {
+  const id = port?.sandboxId ?? "";
+  const [sandbox] = await transaction
+    .select({ ownerId: sandboxes.ownerId, state: sandboxes.state })
+    .from(sandboxes)
+    .where(eq(sandboxes.id, id as SandboxId))
+    .for("share");
+  const isOver = ["destroying", "destroyed", "failed"].includes(sandbox?.state ?? "destroyed");
+  if (sandbox !== undefined && !isOver) return sandbox.ownerId;
+  const state = sandbox?.state ?? "destroyed";
+  throw new InsienError("sandbox_state", `Sandbox ${id} is ${state} and can be given no port`);
+}
+
+/** What there is one of for all owners, no owner may take all of. */
+async function refuseTooMany(
+  transaction: Statements,
+  ownerId: string,
+  rows: readonly Row[],
+): Promise<void> {
+  const bounds = [
+    ["external", "external ports", LIMITS.externalPortsPerOwner.value],
+    ["subdomain", "subdomains", LIMITS.subdomainsPerOwner.value],
+  ] as const;
+  for (const [column, what, most] of bounds) {
+    if (rows.every((row) => row[column] === null)) continue;
+    // Held to the end: two at once would each count without the other's.
+    const lock = sql`select pg_advisory_xact_lock(hashtextextended(${`ports ${ownerId}`}, 0))`;
+    await transaction.execute(lock);
+    const [counted] = await transaction
+      .select({ count: count(sandboxPorts[column]) })
+      .from(sandboxPorts)
+      .innerJoin(sandboxes, eq(sandboxes.id, sandboxPorts.sandboxId))
+      .where(eq(sandboxes.ownerId, ownerId));
+    if ((counted?.count ?? 0) <= most) continue;
+    const message = `Your sandboxes have ${most} ${what}, as many as one owner may have`;
+    throw new InsienError("limit_reached", message, { details: { limit: most } });
+  }
 }
 
 const UNIQUE_VIOLATION = "23505";

@@ -5,6 +5,7 @@ import { SandboxMoves } from "../app/sandbox-moves.ts";
 import { VolumeStorage } from "../app/volume-storage.ts";
 import { Cleanup } from "../cleanup/cleanup.ts";
 import { expiredSandboxes } from "../cleanup/expired-sandboxes.ts";
+import { endedPorts } from "../cleanup/ended-ports.ts";
 import { oldRecords } from "../cleanup/old-records.ts";
 import { orphanedMachines } from "../cleanup/orphaned-machines.ts";
 import { leftovers, unusedVolumes } from "../cleanup/unused-storage.ts";
@@ -33,6 +34,7 @@ export function createCleanup(parts: ProcessParts, options: CleanupOptions = {})
         : [orphanedMachines({ runtime, store, nodes, nodeId, holdNode })]),
       unusedVolumes({ storage, rows, nodeId }),
       leftovers({ runtime, imageRetentionMs }),
+      endedPorts(database.sandboxPorts),
       oldRecords({ store, retentionMs }),
     ],
     log,

@@ -39,7 +39,14 @@ describe("a host name", () => {
   });
 
   test("the server's own cannot be taken", () => {
-    expect([...names.reservedSubdomains]).toEqual(["api"]);
+    expect(names.reservedSubdomains).toContain("api");
+    const plain = new PreviewNames({
+      domain: "a.example",
+      publicUrl: undefined,
+      nodeUrl: undefined,
+    });
+    const trusted = ["www", "api", "app", "admin", "login", "auth", "mail", "localhost", "insien"];
+    expect([...plain.reservedSubdomains]).toEqual(trusted);
   });
 
   test("that was made to lead here is not known", () => {

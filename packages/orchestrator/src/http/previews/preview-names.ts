@@ -15,6 +15,9 @@ const PORT_AND_ID = /^(\d{1,5})-([a-z0-9]{4,40})$/;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
 
+/** People type their passwords into what is found at such names. */
+const TRUSTED_LABELS = "www api app admin login auth mail localhost insien".split(" ");
+
 /** Which host names lead to ports of sandboxes, and how those are written. */
 export class PreviewNames {
   readonly domain: string;
@@ -29,10 +32,10 @@ export class PreviewNames {
     this.#own = new Set([options.domain, ...own]);
   }
 
-  /** The first labels of the server's own names, which no sandbox can have. */
+  /** The first labels of the server's own names, and others that would be taken for its own. */
   get reservedSubdomains(): ReadonlySet<string> {
     const own = [...this.#own].map((name) => this.#labelOf(name));
-    return new Set(own.filter((label) => label !== undefined));
+    return new Set([...own.filter((label) => label !== undefined), ...TRUSTED_LABELS]);
   }
 
   /** Whether a host belongs to sandboxes, so that nothing else of this server may answer there. */
