@@ -17,7 +17,7 @@ export const EXIT = {
   notFound: 3,
   /** The server cannot be reached. */
   unreachable: 4,
-  /** The key is missing, wrong, or not allowed to do this. */
+  /** The key is missing, wrong, or not allowed to do this, or a quota is used up. */
   refused: 5,
   /** It took longer than it was given. */
   timeout: 124,
@@ -25,7 +25,8 @@ export const EXIT = {
   ownFailure: 125,
 } as const;
 
-const REFUSALS: readonly string[] = ["unauthorized", "forbidden", "quota_exceeded"];
+/** `rate_limited` is what the quota of creates per minute says. */
+const REFUSALS: readonly string[] = ["unauthorized", "forbidden", "quota_exceeded", "rate_limited"];
 
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof SandboxError)) return EXIT.failed;

@@ -55,6 +55,15 @@ describe("exec", () => {
     expect(outcome).toEqual({ code: 7, stdout: "good day", stderr: "trouble\n" });
   });
 
+  test("gives all of it as JSON to programs, and ends as it did", async () => {
+    const script = 'printf "%s" "$GREETING"; echo trouble >&2; exit 7';
+    const outcome = await insien.run(["exec", "--json", "box", "--", "sh", "-c", script]);
+    expect(outcome).toMatchObject({ code: 7, stderr: "" });
+    const result: unknown = JSON.parse(outcome.stdout);
+    expect(result).toMatchObject({ stdout: "good day", stderr: "trouble\n", exitCode: 7 });
+    expect(result).toHaveProperty("durationMs");
+  });
+
   test("passes input on, to its end", async () => {
     const stdin = "line\n".repeat(50_000);
     const outcome = await insien.run(["exec", "-i", "box", "wc", "-c"], { stdin });

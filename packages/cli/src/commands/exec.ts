@@ -3,10 +3,11 @@ import type { Command } from "commander";
 import { sandboxOf } from "../context.ts";
 import { EXIT, exitCodeOf } from "../exit-codes.ts";
 import { harmless } from "../output/harmless.ts";
+import { type OutputFlags, print } from "../output/print.ts";
 import { UsageError } from "../usage-error.ts";
 import { collectVariable, commandWords, secondsOf } from "../values.ts";
 
-interface Flags {
+interface Flags extends OutputFlags {
   cwd?: string;
   env?: Record<string, string>;
   user?: string;
@@ -27,6 +28,7 @@ export function addExec(program: Command): void {
     .option("-t, --timeout <time>", "end it after this long, such as 30s or 5m", secondsOf)
     .option("-i, --interactive", "pass this terminal's or pipe's input on")
     .option("-c, --shell", "the argument is a line for the shell")
+    .option("--json", "its output and how it ended as JSON, at its end")
     .passThroughOptions()
     .action(async (reference: string, words: string[], flags: Flags, command: Command) => {
       process.exitCode = await run(reference, commandWords(words), flags, command).catch(
@@ -62,12 +64,15 @@ async function run(
   });
   using _signals = passSignals((name) => handle.signal(name));
   if (flags.interactive === true) void feed(handle);
-  const copies = [
-    copy(handle.stdout.bytes(), process.stdout),
-    copy(handle.stderr.bytes(), process.stderr),
-  ];
-  await Promise.all(copies);
-  return (await handle.wait()).exitCode;
+  if (flags.json !== true) {
+    await Promise.all([
+      copy(handle.stdout.bytes(), process.stdout),
+      copy(handle.stderr.bytes(), process.stderr),
+    ]);
+  }
+  const { gaps: _gaps, ...result } = await handle.wait();
+  if (flags.json === true) print(flags, result, "");
+  return result.exitCode;
 }
 
 /** Waits for a slow reader of this command's output, which holds the sandboxed program up in turn. */
