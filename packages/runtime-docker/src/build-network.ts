@@ -4,7 +4,7 @@
  */
 import { InsienError, LIMITS, newMachineId } from "@insien/protocol";
 import { isConflict, isNotFound, type Engine } from "./engine.ts";
-import { FORBIDDEN_RANGES, nameServers } from "./guard-rules.ts";
+import { FORBIDDEN_RANGES } from "./guard-rules.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS } from "./machine-labels.ts";
 import type { NetworkGuard } from "./network-guard.ts";
@@ -41,7 +41,7 @@ export async function withBuildNetwork<Answer>(
   try {
     const started = holder.start();
     await guard.openNew(id, holder.id, started);
-    const rules = interfaceRules(await guard.hostAddresses());
+    const rules = interfaceRules(await guard.nameServers(), await guard.hostAddresses());
     await guard.apply(id, holder.id, rules).catch((cause: unknown) => {
       const message =
         "Builds with network internet need a kernel that can filter what leaves an interface " +
@@ -58,8 +58,7 @@ export async function withBuildNetwork<Answer>(
 }
 
 /** For every packet that leaves, however it was made. */
-function interfaceRules(hostAddresses: readonly string[]): string {
-  const names = nameServers();
+function interfaceRules(names: readonly string[], hostAddresses: readonly string[]): string {
   const dns =
     names.length === 0
       ? ""

@@ -19,7 +19,7 @@ export function hostAddresses(): string[] {
 export function nameServers(): string[] {
   // Where systemd-resolved is in front, Docker reads the file with the real servers too.
   for (const path of ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]) {
-    const servers = readNameServers(path).filter((server) => !server.startsWith("127."));
+    const servers = readNameServers(path);
     if (servers.length > 0) return servers;
   }
   return [];
@@ -27,11 +27,16 @@ export function nameServers(): string[] {
 
 function readNameServers(path: string): string[] {
   try {
-    const rows = readFileSync(path, "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm);
-    return [...rows].map(([, server]) => server ?? "").filter((server) => isIP(server) === 4);
+    return nameServersOf(readFileSync(path, "utf8"));
   } catch {
     return [];
   }
+}
+
+/** Of a resolv.conf, those that are not a process of the same machine. */
+export function nameServersOf(text: string): string[] {
+  const rows = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, server = ""]) => server);
+  return rows.filter((server) => isIP(server) === 4 && !server.startsWith("127."));
 }
 
 /** An nftables script that replaces whatever rules were there, in one transaction. */

@@ -7,7 +7,7 @@ import { InsienError, newId, type MachineId } from "@insien/protocol";
 import type { Machine } from "@insien/runtime";
 import type Docker from "dockerode";
 import { engineWords, isConflict, isNotFound, type Engine } from "./engine.ts";
-import { guardRules, nameServers } from "./guard-rules.ts";
+import { guardRules } from "./guard-rules.ts";
 import { HostView } from "./host-view.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS, networkName } from "./machine-labels.ts";
@@ -42,6 +42,11 @@ export class NetworkGuard {
     return this.#view.addresses();
   }
 
+  /** Those that machines may ask, wherever they are. */
+  nameServers(): Promise<string[]> {
+    return this.#view.nameServers();
+  }
+
   /** Brings the internet to a running container. Idempotent. */
   async open(machineId: MachineId, containerId: string): Promise<void> {
     const info = await this.#engine.docker.getContainer(containerId).inspect();
@@ -63,8 +68,9 @@ export class NetworkGuard {
     containerId: string,
     started: Promise<unknown> = Promise.resolve(),
   ): Promise<void> {
-    const guarded = Promise.all([this.hostAddresses(), started]).then(([addresses]) =>
-      this.apply(machineId, containerId, guardRules(nameServers(), addresses)),
+    const seen = Promise.all([this.nameServers(), this.hostAddresses(), started]);
+    const guarded = seen.then(([names, addresses]) =>
+      this.apply(machineId, containerId, guardRules(names, addresses)),
     );
     // Both are waited for even when one fails: what comes next may be the removal of everything.
     const [network, applied] = await Promise.allSettled([this.#ensureNetwork(machineId), guarded]);

@@ -107,7 +107,10 @@ async function restore(
 }
 
 /** What an earlier remount that was cut short left besides the machine. */
-async function clearAway({ engine, containers }: Parts, machineId: MachineId): Promise<void> {
+async function clearAway(
+  { engine, containers, ownerId }: Parts,
+  machineId: MachineId,
+): Promise<void> {
   const machine = await containers.find(machineId);
   for (const nameOf of [nextName, formerName]) {
     const info = await containers.named(nameOf(machineId));
@@ -116,7 +119,7 @@ async function clearAway({ engine, containers }: Parts, machineId: MachineId): P
     await containers.removeImages(info.Image);
   }
   // One that no container was made from yet.
-  const label = [`${LABELS.machine}=${machineId}`];
+  const label = [`${LABELS.owner}=${ownerId}`, `${LABELS.machine}=${machineId}`];
   const images = await engine.docker.listImages({ filters: JSON.stringify({ label }) });
   for (const { Id } of images) if (Id !== machine?.Image) await containers.removeImages(Id);
 }
