@@ -221,3 +221,13 @@ test(".env.example names every variable there is", async () => {
   const named = [...example.matchAll(/^#? ?([A-Z_]+)=/gm)].map((match) => match[1]);
   expect(new Set(named)).toEqual(new Set(variableNames));
 });
+
+test("compose passes on every variable of Insien's own", async () => {
+  const compose = await readFile(
+    new URL("../../../deploy/compose/compose.yaml", import.meta.url),
+    "utf8",
+  );
+  const passed = new Set([...compose.matchAll(/^ +(INSIEN_[A-Z_]+): /gm)].map((match) => match[1]));
+  const own = variableNames.filter((name) => name.startsWith("INSIEN_"));
+  expect(own.filter((name) => !passed.has(name))).toEqual([]);
+});
