@@ -15,7 +15,7 @@ import { BuildTurns } from "./build-turns.ts";
 import { followBuild } from "./build-output.ts";
 import { fingerprintOf } from "./container-options.ts";
 import { mustBeHarmlessTrigger, parseDockerfile, planBuild, type BuildPlan } from "./dockerfile.ts";
-import { isEngineError, untilAborted, type Engine } from "./engine.ts";
+import { engineWords, isEngineError, untilAborted, type Engine } from "./engine.ts";
 import { BASE_IMAGE, type ImageBuilder } from "./image-builder.ts";
 import type { ImageStore, StoredImage } from "./image-store.ts";
 import { imageKind, LABELS, reservedLabel } from "./machine-labels.ts";
@@ -184,10 +184,7 @@ export class ContextBuilds implements ImageBuilds {
         // The daemon is slow to notice that nobody listens any more.
         if (step !== undefined) await this.#removeStep(step);
         throw isEngineError(cause) && cause.statusCode < 500
-          ? new InsienError("build_failed", `the ${DOCKERFILE} is refused: ${cause.message}`, {
-              cause,
-              details: { step: DOCKERFILE, output: cause.message },
-            })
+          ? refusedDockerfile(cause)
           : engine.failure("build_failed", `building ${reference}`, cause);
       }
     });
@@ -223,6 +220,15 @@ const limits = () => ({
   cpuperiod: CPU_PERIOD_MICROSECONDS,
   cpuquota: LIMITS.buildCores.value * CPU_PERIOD_MICROSECONDS,
 });
+
+function refusedDockerfile(cause: Error): InsienError {
+  const output = engineWords(cause);
+  const details = { step: DOCKERFILE, output };
+  return new InsienError("build_failed", `the ${DOCKERFILE} is refused: ${output}`, {
+    cause,
+    details,
+  });
+}
 
 /** Of everything that makes a difference to the image, but what its bases' names stand for. */
 function hashOf(ownerId: string, plan: BuildPlan, { files, network }: BuildRequest): string {
