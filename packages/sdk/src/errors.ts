@@ -18,7 +18,10 @@ export interface SandboxErrorOptions {
   cause?: unknown;
 }
 
-/** The base of everything the SDK throws, except for an `AbortSignal`'s own reason. */
+/**
+ * The base of everything the SDK throws, except for an `AbortSignal`'s own reason and what the system
+ * says of a local file (`ENOENT` and the like).
+ */
 export class SandboxError extends Error {
   /** A code of the error table; servers newer than this SDK may send others. */
   readonly code: ErrorCode | (string & {});
