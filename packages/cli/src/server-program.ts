@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, open, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { type ServerProcess, serverProcess } from "./server-process.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** Beside this package in a checkout, whether this file is a source or bundled. */
@@ -104,11 +105,9 @@ async function waitUntilReady(
 }
 
 /** What the server wrote of itself when it was ready, as long as it lives. */
-async function runningServer(directory: string): Promise<{ pid: number; url: string } | undefined> {
+async function runningServer(directory: string): Promise<ServerProcess | undefined> {
   const text = await readFile(join(directory, "server.json"), "utf8").catch(() => undefined);
-  if (text === undefined) return undefined;
-  const { pid, url } = JSON.parse(text) as { pid: number; url: string };
-  return isAlive(pid) ? { pid, url } : undefined;
+  return text === undefined ? undefined : serverProcess(text);
 }
 
 function isAlive(pid: number): boolean {

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isRunning } from "@insien/test-kit";
+import { isRunning, waitFor } from "@insien/test-kit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Insien } from "./insien.fixture.ts";
 
@@ -70,4 +71,35 @@ test("without a server or a key, what to do is said", async () => {
   expect(stderr).toContain("No server runs from");
   expect(stderr).toContain("insien up -d");
   expect(stderr).toContain("INSIEN_API_KEY");
+});
+
+test("down signals no process but the server, whatever its file says", async () => {
+  const data = join(directory, "other");
+  await mkdir(data);
+  const environment = { ...here().environment, INSIEN_DATA_DIR: data };
+  const file = (content: object) =>
+    writeFile(join(data, "server.json"), JSON.stringify({ url: "http://127.0.0.1:1", ...content }));
+  const sleeper = spawn("sleep", ["60"]);
+  const script = "setInterval(() => undefined, 1000)";
+  const namesake = spawn(process.execPath, ["-e", script, "/a/orchestrator/src/main.ts"]);
+  try {
+    for (const content of [
+      { pid: sleeper.pid },
+      { pid: -Number(sleeper.pid) },
+      { pid: String(sleeper.pid) },
+      { pid: namesake.pid, processStart: "an earlier boot/1" },
+    ]) {
+      await file(content);
+      const { stdout } = await insien.run(["down"], { ...here(), environment });
+      expect(stdout, JSON.stringify(content)).toContain("No server runs");
+    }
+    expect([sleeper.signalCode, namesake.signalCode]).toEqual([null, null]);
+    // One from before its start was written is known by its program alone.
+    await file({ pid: namesake.pid });
+    expect(await insien.text(["down"], { ...here(), environment })).toContain("stopped");
+    await waitFor(() => namesake.signalCode === "SIGTERM", { describe: "its signal" });
+  } finally {
+    sleeper.kill();
+    namesake.kill();
+  }
 });
