@@ -1,8 +1,6 @@
-import { readdir, readFile } from "node:fs/promises";
-import { join, relative, resolve, sep } from "node:path";
 import { Sandbox, type CreateProgress, type SandboxInfo, type VolumeConfig } from "@insien/sandbox";
-import { LIMITS } from "@insien/protocol";
 import { type Command, Option } from "commander";
+import { readBuildContext } from "../build-context.ts";
 import type { ServerAddress } from "../connection.ts";
 import { serverOf } from "../context.ts";
 import { type OutputFlags, print } from "../output/print.ts";
@@ -142,7 +140,7 @@ async function settingsOf(words: string[], flags: Flags) {
     name: flags.name,
     image: flags.image,
     template: flags.template,
-    buildContext: flags.build === undefined ? undefined : await contextOf(flags.build),
+    buildContext: flags.build === undefined ? undefined : await readBuildContext(flags.build),
     forceBuild: flags.forceBuild,
     resources: Object.keys(resources).length === 0 ? undefined : resources,
     env: flags.env,
@@ -174,37 +172,6 @@ function volumeOf(text: string, index: number): [string, VolumeConfig] {
   return name === undefined
     ? [`local-${index + 1}`, { ...config, type: "local" }]
     : [name, { ...config, type: "network" }];
-}
-
-/** The files below a directory as a build takes them. Hidden directories of version control stay out. */
-async function contextOf(directory: string): Promise<Record<string, string | { base64: string }>> {
-  const root = resolve(directory);
-  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => {
-    throw new UsageError(`${directory} is no directory that can be read.`);
-  });
-  const files: Record<string, string | { base64: string }> = {};
-  let total = 0;
-  for (const entry of entries) {
-    const path = join(entry.parentPath, entry.name);
-    const name = relative(root, path).split(sep).join("/");
-    if (!entry.isFile() || /(?:^|\/)\.git\//.test(name)) continue;
-    const bytes = await readFile(path);
-    total += bytes.byteLength;
-    if (total > LIMITS.buildContextBytes.value) {
-      throw new UsageError(
-        `${directory} holds more than ${LIMITS.buildContextBytes.value / 1024 ** 2} MiB, too much for a build.`,
-        "Fetch large files in the Dockerfile, or copy them into the sandbox afterwards.",
-      );
-    }
-    const text = bytes.toString("utf8");
-    files[name] = Buffer.from(text).equals(bytes) ? text : { base64: bytes.toString("base64") };
-  }
-  if (files["Dockerfile"] === undefined)
-    throw new UsageError(
-      `There is no Dockerfile in ${directory}.`,
-      "Name the directory that has it: insien create --build ./app",
-    );
-  return files;
 }
 
 /** What a build prints is worth reading; what a download does is a bar. */
