@@ -53,7 +53,10 @@ export function addCreate(program: Command): void {
     .option("-n, --name <name>", "a name to call it by")
     .option("-i, --image <image>", "any container image instead of a template")
     .option("--template <template>", "`base` by default")
-    .option("--build <directory>", "build an image from a directory with a Dockerfile")
+    .option(
+      "--build <directory>",
+      "build an image from a directory with a Dockerfile; .dockerignore holds",
+    )
     .option("--force-build", "build every step anew")
     .option("--cpu <cores>", "such as 0.5 or 2", numberOf)
     .option("-m, --memory <size>", "such as 512m or 2g")
