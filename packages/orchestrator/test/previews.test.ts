@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type RequestListener, createServer } from "node:http";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
+import { WEBSOCKET_KEY_PREFIX } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SessionTokens } from "../src/app/session-tokens.ts";
@@ -193,9 +194,14 @@ describe("a program", () => {
       const query = `api_key=${text}`;
       await ask({
         path: `/?a=1&${query}&%61pi_key=${text}`,
-        headers: { ...headers, authorization: `bearer  ${text}`, referer: `http://a/?${query}` },
+        headers: {
+          ...headers,
+          authorization: `bearer  ${text}`,
+          referer: `http://a/?${query}`,
+          "sec-websocket-protocol": `chat, ${WEBSOCKET_KEY_PREFIX}${text}`,
+        },
       });
-      expect(seen["url"]).toBe("/?a=1");
+      expect(seen).toMatchObject({ url: "/?a=1", "sec-websocket-protocol": "chat" });
       expect(JSON.stringify(seen)).not.toContain(text);
     }
     const own = { authorization: "Bearer own", referer: "http://a/?api_key=own" };
