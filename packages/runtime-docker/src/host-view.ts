@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { InsienError, newId } from "@insien/protocol";
 import { isConflict, isNotFound, type Engine } from "./engine.ts";
 import { hostAddresses, nameServers, nameServersOf } from "./guard-rules.ts";
+import { runHelper } from "./helper-run.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS } from "./machine-labels.ts";
 
@@ -96,9 +97,7 @@ export class HostView {
       },
     });
     try {
-      const ended = helper.wait({ condition: "next-exit" });
-      await helper.start();
-      await ended;
+      await runHelper(helper);
       return (await helper.logs({ stdout: true, stderr: true })).toString("utf8");
     } finally {
       await helper.remove({ force: true }).catch((error: unknown) => {

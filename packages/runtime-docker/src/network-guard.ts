@@ -8,6 +8,7 @@ import type { Machine } from "@insien/runtime";
 import type Docker from "dockerode";
 import { engineWords, isConflict, isNotFound, type Engine } from "./engine.ts";
 import { guardRules } from "./guard-rules.ts";
+import { runHelper } from "./helper-run.ts";
 import { HostView } from "./host-view.ts";
 import type { ImageBuilder } from "./image-builder.ts";
 import { LABELS, networkName } from "./machine-labels.ts";
@@ -195,10 +196,8 @@ export class NetworkGuard {
       },
     });
     try {
-      const ended = helper.wait({ condition: "next-exit" });
-      await helper.start();
-      const { StatusCode } = (await ended) as { StatusCode: number };
-      if (StatusCode === 0) return;
+      const exitCode = await runHelper(helper);
+      if (exitCode === 0) return;
       const words = (await helper.logs({ stdout: true, stderr: true })).toString("utf8");
       const message = `the firewall of machine ${machineId} could not be set: ${words.trim()}`;
       throw new InsienError("create_failed", message);
