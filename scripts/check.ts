@@ -18,6 +18,7 @@ const CHECKS: readonly Check[] = [
   { name: "tests", command: ["vitest", "run", "--project", "unit", "--project", "style"] },
   { name: "lint", command: ["oxlint"] },
   { name: "types", command: ["tsc", "-p", "tsconfig.json"] },
+  { name: "page types", command: ["tsc", "-p", "packages/studio/tsconfig.json"] },
   { name: "dead code", command: ["knip", "--no-config-hints"] },
   { name: "format", command: ["oxfmt", "--check"] },
 ];

@@ -14,6 +14,7 @@ import { dockerAnswers } from "./machine/docker-daemon.mjs";
 import { installNpmPackages } from "./machine/npm-packages.mjs";
 import { pinnedNode } from "./machine/pinned-node.mjs";
 import { runScript, SetupError } from "./machine/speech.mjs";
+import { buildStudio } from "./machine/studio.mjs";
 
 const NODE_MAJOR_TO_PREPARE = 20;
 
@@ -28,5 +29,7 @@ await runScript(async () => {
   if (purpose === "run") installMissing(packagesToRun(await dockerAnswers()));
   if (purpose === "test") installMissing(packagesToTest());
   installNpmPackages(root);
-  process.stdout.write(pinnedNode(root));
+  const node = pinnedNode(root);
+  if (purpose !== "build") buildStudio(root, node);
+  process.stdout.write(node);
 });

@@ -17,7 +17,10 @@ interface Call {
 }
 
 /** Open to all on purpose: they say nothing about anyone. */
-const OPEN = new Set(["GET /health", "GET /openapi.json", "GET /docs", "GET /api/v1/auth/config"]);
+const OPEN = new Set([
+  ...["GET /health", "GET /openapi.json", "GET /docs", "GET /api/v1/auth/config"],
+  "GET /",
+]);
 /** Where people sign in, who have nothing yet: told that the body lacks all, or the server a provider. */
 const SIGN_IN = new Map([
   ["POST /api/v1/auth/sign-up", 400],
@@ -27,6 +30,7 @@ const SIGN_IN = new Map([
 ]);
 /** Kept out of the document because browsers are meant to open them, or they are no HTTP. */
 const UNDOCUMENTED: Call[] = [
+  { method: "GET", path: "/" },
   { method: "GET", path: "/docs" },
   { method: "GET", path: "/openapi.json" },
 ];

@@ -42,6 +42,7 @@ import { addMainRoutes } from "./routes/main-command.ts";
 import { addSettingRoutes } from "./routes/settings.ts";
 import { addSandboxRoutes } from "./routes/sandboxes.ts";
 import { addSeedRoutes } from "./routes/seed.ts";
+import { addStudioRoutes } from "./routes/studio.ts";
 import { addUserRoutes } from "./routes/users.ts";
 import { addVolumeRoutes } from "./routes/volumes.ts";
 import { addUsageRoutes } from "./routes/usage.ts";
@@ -76,6 +77,8 @@ export interface RouteEntry {
   /** With `:name` parameters. */
   url: string;
   auth: RouteAuth;
+  /** Whether it is of the API, and in its document; the studio's pages are not. */
+  documented: boolean;
 }
 
 export interface HttpAddress {
@@ -157,9 +160,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 }
 
 async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void> {
-  app.addHook("onRoute", ({ method, url, config }) => {
-    for (const each of [method].flat())
-      list.push({ method: each, url, auth: config?.auth ?? "key" });
+  app.addHook("onRoute", ({ method, url, config, schema }) => {
+    const entry = { url, auth: config?.auth ?? "key", documented: schema?.hide !== true };
+    for (const each of [method].flat()) list.push({ method: each, ...entry });
   });
   await addOpenApi(app, door.version);
   app.register(async (routes: App) => {
@@ -184,6 +187,7 @@ async function addRoutes(app: App, list: RouteEntry[], door: Door): Promise<void
     addWebhookDeliveryRoutes(routes, door);
     addAgentRoutes(routes);
     addDocsRoutes(routes);
+    addStudioRoutes(routes);
     await routes.register((files: App) => {
       addFileRoutes(files, door);
       addArchiveRoutes(files, door);

@@ -39,7 +39,8 @@ function openSocket(url: string, options: OpenSocketOptions): Promise<Socket> {
       opened = true;
       signal?.removeEventListener("abort", onAbort);
       resolve({
-        send: (data) => socket.send(data),
+        // No buffer of the SDK is shared between threads, which browsers would refuse.
+        send: (data: string | Uint8Array<ArrayBuffer>) => socket.send(data),
         get bufferedBytes() {
           return socket.bufferedAmount;
         },
