@@ -5,7 +5,6 @@ import type { SandboxId } from "@insien/protocol";
 import { waitFor } from "@insien/test-kit";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Sandbox } from "../src/app/application.ts";
 import type { PortAddress, Ports } from "../src/app/ports.ts";
 import type { ExternalDoor, ExternalPort } from "../src/app/sandbox-ports.ts";
 import { doorLimits } from "../src/http/door-limits.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createRequestOf, type SandboxSettings } from "./sandbox-info.ts";
+import { createRequestOf } from "./sandbox-info.ts";
 import { createSandboxRequest } from "./models/create-sandbox-request.ts";
 import { requestOf } from "./wire/shape.ts";
 
@@ -17,7 +17,7 @@ test("what says how a sandbox is talked to is no setting of it", () => {
 
 test("a setting that there is not is refused by name, before anything is sent", () => {
   const mistaken: object = { mem: "1g" };
-  const send = () => requestOf(createSandboxRequest, createRequestOf(mistaken as SandboxSettings));
+  const send = () => requestOf(createSandboxRequest, createRequestOf(mistaken));
   expect(send).toThrow(/mem is no field/);
   expect(() =>
     requestOf(createSandboxRequest, createRequestOf({ idle_timeout_seconds: 1 } as object)),

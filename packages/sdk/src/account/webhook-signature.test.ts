@@ -31,7 +31,7 @@ describe("verifyWebhook", () => {
       timestamp: now,
       sequence: 7,
       sandboxId: "abc1",
-      data: { some_key: "é" },
+      data: { someKey: "é" },
     };
     expect(await verifyWebhook(payload, headers, secret, { now })).toEqual(expected);
     const bytes = new TextEncoder().encode(payload);
