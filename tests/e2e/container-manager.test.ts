@@ -204,6 +204,13 @@ describe.each(presentRuntimes)("a container that is managed, on %s", (runtime) =
     await sandbox.main.restart();
     expect(await until(sandbox, "exited")).toMatchObject({ exitCode: 0 });
     expect(await lastLine()).toBe("2");
+    await sandbox.entrypoint.update({ command: "exec sleep 1000" });
+    await sandbox.main.restart();
+    await until(sandbox, "running");
+    expect(await sandbox.entrypoint.update({ command: null })).toEqual({ restartNeeded: true });
+    expect(await sandbox.main.restart()).toMatchObject({ state: "stopped" });
+    expect(await sandbox.entrypoint.get()).toEqual({ restartNeeded: false });
+    expect(await failure(sandbox.main.restart())).toBe("process_not_found");
     await sandbox.stop();
     expect((await sandbox.info()).main?.state).not.toBe("running");
     await sandbox.entrypoint.update({ command: "true" });

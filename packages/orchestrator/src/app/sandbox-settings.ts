@@ -78,8 +78,11 @@ export class SandboxSettings implements Settings {
 
   async restartMain(principal: Principal, id: SandboxId): Promise<MainStatus> {
     const row = await ownedSandbox(this.#parts.store, principal, id);
-    if (mainCommand(row) === undefined) throw withoutMain(id);
-    return this.#control(principal, id, { action: "restart" });
+    if (mainCommand(row) !== undefined) return this.#control(principal, id, { action: "restart" });
+    // One that was taken away ends, and nothing takes its place.
+    const state = this.#parts.mains.get(row)?.state;
+    if (state === undefined || !GOING_ON.includes(state)) throw withoutMain(id);
+    return this.#control(principal, id, { action: "stop" });
   }
 
   async stopMain(
@@ -111,8 +114,8 @@ export class SandboxSettings implements Settings {
 
   #entrypointOf(row: SandboxRecord): EntrypointSetting {
     const { entrypoint, command, entrypointChangedAt } = row;
-    // One that waits is started with what is set by then.
-    const states: MainStatus["state"][] = ["running", "exited", "failed", "stopped"];
+    // One that waits is started with what is set by then, and goes on where nothing is.
+    const states = mainCommand(row) === undefined ? GOING_ON : STARTED;
     const restartNeeded = this.#isOlder(row, entrypointChangedAt, states);
     return { entrypoint, command, restartNeeded };
   }
@@ -128,6 +131,9 @@ export class SandboxSettings implements Settings {
     return states.includes(main.state) && new Date(main.changed_at) < instant;
   }
 }
+
+const STARTED: readonly MainStatus["state"][] = ["running", "exited", "failed", "stopped"];
+const GOING_ON: readonly MainStatus["state"][] = ["running", "waiting"];
 
 function sameEnvironment(one: Record<string, string>, other: Record<string, string>): boolean {
   const names = Object.keys(one);
