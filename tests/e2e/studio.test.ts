@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { SandboxClient } from "@insien/sandbox";
+import { Sandbox, SandboxClient } from "@insien/sandbox";
 import { type TestServer, mustHave, startServer, waitFor } from "@insien/test-kit";
 import axe from "axe-core";
 import { type Browser, type Page, chromium } from "playwright-core";
@@ -189,9 +189,24 @@ describe.skipIf(!canRun)("the studio", () => {
     expect(await page.content()).not.toContain(key);
     await look("keys");
     await using client = new SandboxClient(server.url, { apiKey: key });
-    const made = await client.createSandbox({ name: "by the key" });
+    const serve = 'require("http").createServer((_q, r) => r.end("served inside")).listen(8080)';
+    const made = await client.createSandbox({
+      name: "by the key",
+      command: ["node", "-e", serve],
+      ports: [{ internal: 8080 }],
+    });
+    const connected = await Sandbox.connect(made.id, { apiKey: key, apiUrl: server.url });
+    await connected.ports.waitFor(8080);
+    connected.disconnect();
     await goTo("Sandboxes");
-    await page.getByRole("link", { name: "by the key" }).waitFor();
+    await page.getByRole("link", { name: "by the key" }).click();
+    await page.locator(".state", { hasText: "Running" }).waitFor();
+    // The port is nobody's but its owner's: the tab gets there by a link that the page asked for.
+    const opening = page.waitForEvent("popup");
+    await button("Open port 8080").click();
+    await (await opening).getByText("served inside").waitFor();
+    await (await opening).close();
+    await look("sandbox-port");
     await client.deleteSandbox(made.id);
     await goTo("API keys");
     await button("Revoke the build").click();

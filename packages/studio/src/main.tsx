@@ -3,7 +3,7 @@ import "@mantine/notifications/styles.css";
 import "@mantine/spotlight/styles.css";
 import "./theme.css";
 import { MantineProvider } from "@mantine/core";
-import { Notifications } from "@mantine/notifications";
+import { Notifications, notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { setNonce } from "get-nonce";
@@ -23,6 +23,7 @@ const router = createStudioRouter();
 // The next person at this browser must not see what the last one's page remembered.
 onSignedOut(() => {
   queries.clear();
+  notifications.clean();
   void router.navigate({ to: "/sign-in", search: {} });
 });
 

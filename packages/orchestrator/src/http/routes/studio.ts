@@ -1,8 +1,8 @@
 import { InsienError } from "@insien/protocol";
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import type { App } from "../door.ts";
 import { StudioFiles, type StudioAnswer } from "../studio-files.ts";
-import type { FastifyReply } from "fastify";
 
 /** The addresses that people see; the page itself knows what to show at each. */
 const PAGES = ["/", "/sign-in", "/sandboxes", "/sandboxes/:id", "/keys", "/settings"] as const;
@@ -12,8 +12,11 @@ const NOT_BUILT =
 const config = { auth: "open", holder: "unneeded" } as const;
 
 /** The studio. Its pages say nothing about anyone: what they show, they ask the API for. */
-export function addStudioRoutes(app: App, files = StudioFiles.read()): void {
-  if (files === undefined) {
+export function addStudioRoutes(
+  app: App,
+  files: StudioFiles | "not built" = StudioFiles.read() ?? "not built",
+): void {
+  if (files === "not built") {
     app.route({
       method: "GET",
       url: "/",
