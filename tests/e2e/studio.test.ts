@@ -21,6 +21,7 @@ const pictures = join(root, ".cache/studio-screenshots");
 const canRun = mustHave(existsSync(CHROMIUM), "Chromium") && presentRuntimes.includes("bubblewrap");
 const PASSWORD = "a long enough sentence";
 const WIDTHS = [1280, 820];
+const WIDE = [1280];
 const THEMES = ["light", "dark"] as const;
 
 let server: TestServer;
@@ -85,12 +86,12 @@ async function accessibilityFaults(): Promise<string[]> {
   );
 }
 
-/** Every page is looked at in both themes and widths, by axe and, afterwards, by people. */
-async function look(name: string): Promise<void> {
+/** Every page is looked at in both themes and widths, by axe and, afterwards, by people; dialogs in one. */
+async function look(name: string, widths = WIDTHS): Promise<void> {
   for (const theme of THEMES) {
     await page.emulateMedia({ colorScheme: theme });
     await page.locator(`html[data-mantine-color-scheme="${theme}"]`).waitFor({ state: "attached" });
-    for (const width of WIDTHS) {
+    for (const width of widths) {
       await page.setViewportSize({ width, height: 860 });
       const path = join(pictures, `${name}-${theme}-${width}.png`);
       await page.screenshot({ path, animations: "disabled" });
@@ -137,7 +138,7 @@ describe.skipIf(!canRun)("the studio", () => {
     await dialog
       .getByLabel("Main command")
       .fill('n=0; while :; do n=$((n+1)); echo "hello $n"; sleep 0.5; done');
-    await look("create");
+    await look("create", WIDE);
     await dialog.getByRole("button", { name: "Create" }).click();
     await page.getByRole("heading", { name: "greeter" }).waitFor();
     await page.locator(".state", { hasText: "Running" }).waitFor();
@@ -166,7 +167,7 @@ describe.skipIf(!canRun)("the studio", () => {
     await page.locator(".state", { hasText: "Running" }).waitFor();
     await button("Destroy").click();
     await page.getByText("This cannot be undone").waitFor();
-    await look("destroy");
+    await look("destroy", WIDE);
     await button("Keep it").click();
     await button("Destroy").click();
     await button("Destroy for good").click();
@@ -183,7 +184,7 @@ describe.skipIf(!canRun)("the studio", () => {
     await page.getByLabel("Name").fill("the build");
     await button("Create").click();
     const key = (await page.getByTestId("new-key").innerText()).trim();
-    await look("key-made");
+    await look("key-made", WIDE);
     await button("I have copied it").click();
     await page.getByRole("cell", { name: "the build", exact: true }).waitFor();
     expect(await page.content()).not.toContain(key);
@@ -206,7 +207,7 @@ describe.skipIf(!canRun)("the studio", () => {
     await button("Open port 8080").click();
     await (await opening).getByText("served inside").waitFor();
     await (await opening).close();
-    await look("sandbox-port");
+    await look("sandbox-port", WIDE);
     await client.deleteSandbox(made.id);
     await goTo("API keys");
     await button("Revoke the build").click();
@@ -224,7 +225,7 @@ describe.skipIf(!canRun)("the studio", () => {
 
   test("everything is reached by keyboard, with the palette", async () => {
     await page.keyboard.press("Control+k");
-    await look("palette");
+    await look("palette", WIDE);
     await page.keyboard.press("Escape");
     await palette().waitFor({ state: "detached" });
     await choose("settings", "Go to settings");
