@@ -198,3 +198,17 @@ test("a public URL is where agent URLs point", async () => {
   const { body } = await behindProxy.send("POST", "/sandbox/create");
   expect(body["agentUrl"]).toBe(`wss://insien.example/base/agent/${body["sandboxId"]}`);
 });
+
+test("null is the same as leaving a field out, where models have optional fields", async () => {
+  const made = await fixture.send("POST", "/api/v1/sandboxes", {
+    body: { name: null, resources: { memory: "256m", gpu: null }, ports: null, command: null },
+  });
+  expect([made.status, made.body["resources"]]).toEqual([
+    201,
+    expect.objectContaining({ memory: "256m" }),
+  ]);
+  const refused = await fixture.send("POST", "/api/v1/sandboxes", {
+    body: { environment: { A: null } },
+  });
+  expect(refused.status).toBe(400);
+});

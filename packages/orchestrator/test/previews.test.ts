@@ -396,7 +396,11 @@ describe("a visitor", () => {
       const { ports } = door.application;
       await ports.serve(door.server.externalPorts);
       await ports.add(owner, id as never, { internal: 80, public: true });
-      const program = createServer((_request, response) => void response.write("first"));
+      const program = createServer((request, response) => {
+        // As older servers answer: without a length, to the end of the connection.
+        if (request.url === "/old") response.useChunkedEncodingByDefault = false;
+        response.write("first");
+      });
       program.on("upgrade", (_request, socket: Duplex) => {
         socket.write(
           "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -405,8 +409,10 @@ describe("a visitor", () => {
       door.agent.onConnect = (socket) => program.emit("connection", socket);
       const path = `/preview/${id}/80/`;
       const events = await open(door.url, { path });
-      const broken = once(events, "error");
+      const old = await open(door.url, { path: `${path}old` });
+      const broken = Promise.all([once(events, "error"), once(old, "error")]);
       events.resume();
+      old.resume();
       const handshake = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
       const socket = connect(Number(new URL(door.url).port), "127.0.0.1");
       socket.write(

@@ -36,6 +36,7 @@ export async function exchange(
 ): Promise<void> {
   const over = new AbortController();
   const leave = () => over.abort(VISITOR_LEFT);
+  const breakOff = () => response.destroy();
   response.once("close", leave);
   const signal = AbortSignal.any([over.signal, onward.lost]);
   const silence = setTimeout(() => {
@@ -47,6 +48,8 @@ export async function exchange(
     if (response.destroyed) throw VISITOR_LEFT;
     const answer = await answerOf(request, response, onward, signal);
     clearTimeout(silence);
+    // An answer without a length ends with its connection: one that is cut must not look whole.
+    onward.lost.addEventListener("abort", breakOff, { once: true });
     await sendBack(request, response, answer, onward.headersOf(answer));
   } catch (error) {
     const reason = explain(error, signal);
@@ -55,6 +58,7 @@ export async function exchange(
     throw reason;
   } finally {
     clearTimeout(silence);
+    onward.lost.removeEventListener("abort", breakOff);
     response.off("close", leave);
   }
 }

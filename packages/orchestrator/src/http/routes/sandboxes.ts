@@ -18,6 +18,7 @@ import { asInsienError } from "../error-answer.ts";
 import { LineStream, wantsLines } from "../line-stream.ts";
 import { streamedLines, withErrors } from "../openapi.ts";
 import { sandboxView } from "../sandbox-view.ts";
+import { withoutNulls } from "../without-nulls.ts";
 
 const tags = ["Sandboxes"];
 const destroyedAnswer = z.object({ destroyed: z.boolean() });
@@ -43,9 +44,14 @@ function addCreate(app: App, door: Door): void {
       description:
         "With `Accept: application/x-ndjson` the answer is a stream of lines: `progress` as images " +
         "are pulled or built and the machine boots, then `sandbox` or `error` once. With " +
-        "`build_context`, what the build prints is in the messages of step `build`.",
+        "`build_context`, what the build prints is in the messages of step `build`. `null` is the " +
+        "same as leaving a field out.",
       body: createSandboxBody.optional(),
       response: withErrors({ 201: sandboxViewSchema, 200: streamedLines }),
+    },
+    preValidation: (request, _reply, done) => {
+      request.body = withoutNulls(request.body) as typeof request.body;
+      done();
     },
     handler: async (request, reply) => {
       const body = request.body ?? {};
