@@ -276,8 +276,12 @@ describe.skipIf(!mustHave(dockerAnswers, "a Docker daemon"))("SandboxClient", ()
     expect((await other.quota.get()).limits.sandboxes).toBe(0);
     await expect(other.createSandbox({})).rejects.toMatchObject({ code: "quota_exceeded" });
     expect(await client.quota.reset(key.ownerId)).toBe(true);
-    const webhook = await other.webhooks.create({ url: "http://127.0.0.1:9/", events: ["*"] });
+    const webhook = await other.webhooks.create({ url: "https://example.com/hook", events: ["*"] });
     expect(webhook.secret).toMatch(/^whsec_/);
+    await expect(other.webhooks.create({ url: "http://127.0.0.1:9/" })).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringContaining("127.0.0.1"),
+    });
     expect(await other.webhooks.update(webhook.id, { active: false })).toMatchObject({
       active: false,
     });
