@@ -6,7 +6,7 @@ import type { PreparedTemplate } from "@insien/runtime";
 import { FakeRuntime } from "@insien/runtime/fake";
 import { waitFor } from "@insien/test-kit";
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { MachineFactory } from "../src/app/machine-factory.ts";
 import { MachinePool } from "../src/app/machine-pool.ts";
 import { LineServer } from "../src/line/line-server.ts";
@@ -76,6 +76,20 @@ describe("MachinePool", () => {
         describe: "the old machines to be gone",
       },
     );
+  });
+
+  test("makes no more machines of a template that has changed, whatever becomes of the old ones", async () => {
+    pool.setTarget({ template, limits, size: 2 });
+    await ready(2);
+    const claimed = pool.claim(template);
+    if (claimed === undefined) throw new Error("no machine");
+    const changed = { ...template, fingerprint: "two" };
+    pool.setTarget({ template: changed, limits, size: 2 });
+    const create = vi.spyOn(runtime, "create");
+    await factory.destroy(claimed.machineId, "its sandbox was destroyed");
+    await ready(2);
+    expect(create.mock.calls.map(([{ template: made }]) => made.fingerprint)).not.toContain("one");
+    expect(runtime.host.machines.size).toBe(2);
   });
 
   test("replaces a warm machine that dies", async () => {

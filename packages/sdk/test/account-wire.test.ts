@@ -70,7 +70,7 @@ const exchanges: Record<string, Exchange> = {
     call: (client) => client.webhooks.test("hook1"),
     request: "POST /api/v1/webhooks/hook1/test",
     answer: delivery,
-    result: { state: "delivered", event: { sandboxId: "box1", data: { a_b: 1 } } },
+    result: { state: "delivered", event: { sandboxId: "box1", data: { aB: 1 } } },
   },
   "webhooks.deliveries": {
     call: (client) => Array.fromAsync(client.webhooks.deliveries("hook1", { state: "failed" })),

@@ -54,15 +54,11 @@ export class MachinePool implements AsyncDisposable {
    */
   setTarget(target: PoolTarget, options: { fill?: boolean } = {}): void {
     const name = target.template.name;
-    const existing = this.#pools.get(name);
-    const pool: Pool = {
-      ready: [],
-      filling: 0,
-      failures: 0,
-      timer: undefined,
-      ...existing,
-      ...target,
-    };
+    // One object for as long as there is the template: fills and warm machines refer to it.
+    const pool: Pool = Object.assign(
+      this.#pools.get(name) ?? { ready: [], filling: 0, failures: 0, timer: undefined },
+      target,
+    );
     this.#pools.set(name, pool);
     const outdated = pool.ready.filter(
       (machine) => machine.template.fingerprint !== target.template.fingerprint,
